@@ -1,0 +1,1 @@
+"""Pure functions and values: no file, process or network access."""

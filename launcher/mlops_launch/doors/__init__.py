@@ -1,0 +1,1 @@
+"""The two doors to the outside: processes and the API server."""

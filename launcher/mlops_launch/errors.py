@@ -1,0 +1,47 @@
+"""The errors that the library raises and the command line shows.
+
+    LauncherError           exit 1: something is wrong, and the hint says what to do
+    ├── UsageError          exit 2: the call itself is wrong
+    └── ProcessError        exit 1: a program that was run failed; carries a line that can be pasted
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+
+class LauncherError(Exception):
+    """A failure that a person can act on.
+
+    Args:
+        message: one line without a full stop, the value last after a colon.
+        hint: what to do about it, or None when the message says it already.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n\nhint: {self.hint}"
+
+
+class UsageError(LauncherError):
+    """The call is wrong: an option, a value, a path that is no overlay."""
+
+    exit_code = 2
+
+
+class ProcessError(LauncherError):
+    """A program that was run ended with an error."""
+
+    def __init__(self, argv: Sequence[str], returncode: int, stderr: str, hint: str | None = None) -> None:
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.stderr = stderr.strip()
+        last = self.stderr.splitlines()[-1] if self.stderr else "no message"
+        super().__init__(f"`{argv[0]}` ended with exit code {returncode}: {last}", hint or f"run it by hand: {shlex.join(argv)}")

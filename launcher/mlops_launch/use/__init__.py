@@ -1,0 +1,1 @@
+"""One verb's logic a module: reads files, asks the core, acts through the doors."""
