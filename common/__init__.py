@@ -1,0 +1,1 @@
+"""Training code that models share; TensorFlow is imported where it is used."""
