@@ -1,0 +1,1 @@
+"""The command line: a file a verb, options → one library call → echo."""

@@ -1,0 +1,32 @@
+"""Options and printing that several verbs share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def overlay_argument(command: Command) -> Command:
+    """Add the argument OVERLAY, a folder; whether it holds a kustomization is for the library to say."""
+    return click.argument("overlay", type=click.Path(path_type=Path))(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add `--json`, handed to the command as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+def echo_json(fields: Mapping[str, Any]) -> None:
+    """Print `fields` on stdout as JSON, with the version of its shape in front."""
+    click.echo(json.dumps({"schema": 1, **fields}, indent=2))
+
+
+def note(message: str) -> None:
+    """Print talk: a line on stderr."""
+    click.echo(message, err=True)
