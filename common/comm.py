@@ -113,16 +113,15 @@ class MpiComm:
         return list(summed)
 
     def _sum_arrays(self, *arrays: Float32) -> list[Float32]:
+        # The arrays may be TensorFlow's own buffers, so the sums are written into new ones.
+        summed = list(arrays)
         for bucket in buckets([array.nbytes for array in arrays], BUCKET_BYTES):
-            flat = np.concatenate([arrays[i].ravel() for i in bucket])
+            flat = np.concatenate([arrays[position].ravel() for position in bucket])
             self._world.Allreduce(self._mpi.IN_PLACE, flat)
-            start = 0
-            for i in bucket:
-                # The arrays belong to TensorFlow and may be its own buffers, so the sums go into new ones.
-                yielded = flat[start : start + arrays[i].size].reshape(arrays[i].shape)
-                start += arrays[i].size
-                arrays = (*arrays[:i], yielded, *arrays[i + 1 :])
-        return list(arrays)
+            ends = np.cumsum([arrays[position].size for position in bucket])
+            for position, piece in zip(bucket, np.split(flat, ends[:-1]), strict=True):
+                summed[position] = piece.reshape(arrays[position].shape)
+        return summed
 
     def broadcast(self, variables: Sequence[Any]) -> None:
         for variable in variables:
