@@ -1,0 +1,242 @@
+"""Set one value in YAML text and leave every other byte as it is.
+
+The YAML library finds the place, the bytes are spliced there, and the result is parsed again and compared with the
+data that was wanted: what cannot be edited safely (an alias, a block text) is refused instead of damaged.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import Any
+
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
+
+from mlops_launch.core import yamltext
+from mlops_launch.core.yamltext import Named, Path
+from mlops_launch.errors import LauncherError
+
+# Where a key goes that is not there yet: in front of the first of these siblings, otherwise behind the last one.
+_GOES_BEFORE = {
+    "namespace": ("resources", "components", "configMapGenerator", "patches", "replacements"),
+    "slotsPerWorker": ("runPolicy", "sshAuthMountPath", "launcherCreationPolicy", "mpiReplicaSpecs"),
+    "Launcher": ("Worker",),
+    "replicas": ("restartPolicy", "template"),
+    "securityContext": ("containers", "volumes"),
+    "requests": ("limits",),
+}
+_BY_HAND = "edit the file by hand"
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([mkMGTPE]|[KMGTPE]i)")
+_WORD = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
+_NOT_TEXT = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+
+def set_value(text: str, path: Path, value: int | str) -> str:
+    """Return `text` with the value at `path` set; missing keys, and a missing named item of a list, are created.
+
+    Raises:
+        YamlSyntaxError: `text` is no YAML.
+        LauncherError: the place cannot be edited in place.
+    """
+    before = yamltext.load(text)
+    wanted = _with_value(before, path, value)
+    if wanted == before and _same_type(before, path, value):
+        return text
+    try:
+        edited = _splice(text, path, value)
+        after = yamltext.load(edited)
+    except yamltext.YamlSyntaxError:
+        after = None
+    if after != wanted or not _same_type(after, path, value):
+        raise LauncherError(f"cannot set in place: {_name(path)}", _BY_HAND)
+    return edited
+
+
+def get_value(text: str, path: Path) -> Any:
+    """Return the data at `path`, or None when it is not there.
+
+    Raises:
+        YamlSyntaxError: `text` is no YAML.
+    """
+    data = yamltext.load(text)
+    for step in path:
+        data = _step(data, step)
+    return data
+
+
+def _step(data: Any, step: str | Named) -> Any:
+    if isinstance(step, Named):
+        items = data if isinstance(data, list) else []
+        return next((item for item in items if isinstance(item, dict) and item.get("name") == step.name), None)
+    return data.get(step) if isinstance(data, dict) else None
+
+
+def _name(path: Path) -> str:
+    return ".".join(str(step) for step in path)
+
+
+def _same_type(data: Any, path: Path, value: int | str) -> bool:
+    for step in path:
+        data = _step(data, step)
+    return type(data) is type(value)
+
+
+def _with_value(data: Any, path: Path, value: int | str) -> Any:
+    """Return a copy of `data` with the value set: what the edited text must mean."""
+    root = copy.deepcopy(data) if data is not None else {}
+    place = root
+    for position, step in enumerate(path):
+        last = position == len(path) - 1
+        if isinstance(step, Named):
+            if not isinstance(place, list):
+                raise LauncherError(f"not a list: {_name(path[:position])}", _BY_HAND)
+            item = _step(place, step)
+            if item is None:
+                item = {"name": step.name}
+                place.append(item)
+            place = item
+            continue
+        if not isinstance(place, dict):
+            raise LauncherError(f"not a mapping: {_name(path[:position])}", _BY_HAND)
+        if last:
+            if isinstance(place.get(step), dict | list):
+                raise LauncherError(f"holds more than one value: {_name(path)}", _BY_HAND)
+            place[step] = value
+        elif place.get(step) is None:
+            place[step] = [] if isinstance(path[position + 1], Named) else {}
+        if not last:
+            place = place[step]
+    return root
+
+
+def _splice(text: str, path: Path, value: int | str) -> str:
+    root = yamltext.parse(text)
+    if root is None:
+        return text + _block(path, value, 0, _newline(text))
+    node: Node = root
+    for position, step in enumerate(path):
+        found = yamltext.child(node, step)
+        if found is None:
+            return _insert(text, node, path[position:], value)
+        if _is_empty(found) and position < len(path) - 1:
+            return _fill(text, node, found, path[position + 1 :], value)
+        node = found
+    return _replace(text, node, value)
+
+
+def _replace(text: str, node: Node, value: int | str) -> str:
+    start, end = node.start_mark.index, node.end_mark.index
+    if not isinstance(node, ScalarNode) or node.style in ("|", ">"):
+        raise LauncherError(f"cannot set in place, line {node.start_mark.line + 1}", _BY_HAND)
+    written = _scalar(value, node.style)
+    return text[:start] + (f" {written}" if start == end else written) + text[end:]
+
+
+def _scalar(value: int | str, style: str | None = None) -> str:
+    """Return a scalar as YAML: a number plain, a text in the quotes it had, or in none where it reads as text."""
+    if isinstance(value, int):
+        return str(value)
+    if style == "'":
+        return "'" + value.replace("'", "''") + "'"
+    if style != '"' and (_QUANTITY.fullmatch(value) or (_WORD.fullmatch(value) and value.lower() not in _NOT_TEXT)):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_empty(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _block(path: Path, value: int | str, indent: int, newline: str) -> str:
+    """Return lines that hold `value` at `path`, lists not indented."""
+    lines: list[str] = []
+    dash = False
+    for position, step in enumerate(path):
+        margin = " " * (indent - 2) + "- " if dash else " " * indent
+        if isinstance(step, Named):
+            lines.append(f"{' ' * indent}- name: {_scalar(step.name)}")
+            indent, dash = indent + 2, False
+        elif position == len(path) - 1:
+            lines.append(f"{margin}{step}: {_scalar(value)}")
+        else:
+            lines.append(f"{margin}{step}:")
+            indent += 0 if isinstance(path[position + 1], Named) else 2
+    return "".join(line + newline for line in lines)
+
+
+def _flow(path: Path, value: int | str) -> str:
+    step, rest = path[0], path[1:]
+    if isinstance(step, Named) or any(isinstance(other, Named) for other in rest):
+        raise LauncherError(f"cannot add to a list in brackets: {_name(path)}", _BY_HAND)
+    return f"{step}: {_scalar(value) if not rest else '{' + _flow(rest, value) + '}'}"
+
+
+def _insert(text: str, node: Node, path: Path, value: int | str) -> str:
+    """Add `path` to the mapping or list `node`."""
+    if not isinstance(node, CollectionNode):
+        raise LauncherError(f"not a mapping, line {node.start_mark.line + 1}", _BY_HAND)
+    if node.flow_style:
+        close = node.end_mark.index - 1
+        body = text[:close].rstrip()
+        separator = "" if body.endswith(("{", ",")) else ", "
+        return body + separator + _flow(path, value) + text[close:]
+    sibling = _next_sibling(node, path[0])
+    indent = node.start_mark.column
+    lines = _block(path, value, indent, _newline(text))
+    if sibling is not None:
+        return _insert_at(text, _start_of_lines(text, sibling, indent), lines)
+    return _insert_at(text, _end_of_line(text, _end(node)), lines)
+
+
+def _fill(text: str, parent: Node, empty: Node, path: Path, value: int | str) -> str:
+    """Give a key without a value its first entry."""
+    indent = parent.start_mark.column + (0 if isinstance(path[0], Named) else 2)
+    if parent.flow_style:
+        raise LauncherError(f"no value in brackets, line {empty.start_mark.line + 1}", _BY_HAND)
+    return _insert_at(text, _end_of_line(text, empty.start_mark.index), _block(path, value, indent, _newline(text)))
+
+
+def _insert_at(text: str, position: int, lines: str) -> str:
+    if position > 0 and text[position - 1] != "\n":
+        return text[:position] + _newline(text) + lines.removesuffix(_newline(text)) + text[position:]
+    return text[:position] + lines + text[position:]
+
+
+def _next_sibling(node: Node, step: str | Named) -> Node | None:
+    """Return the key in front of which the new key `step` goes."""
+    if not isinstance(node, MappingNode) or isinstance(step, Named):
+        return None
+    wanted = _GOES_BEFORE.get(step, ())
+    return next((key for key, _ in node.value if key.value in wanted and key is not node.value[0][0]), None)
+
+
+def _start_of_lines(text: str, key: Node, indent: int) -> int:
+    """Return where the key's line starts, or the comment lines right above it with the same indentation."""
+    start = text.rfind("\n", 0, key.start_mark.index) + 1
+    while start > 0:
+        above = text.rfind("\n", 0, start - 1) + 1
+        if not text[above:start].startswith(" " * indent + "#"):
+            break
+        start = above
+    return start
+
+
+def _end(node: Node) -> int:
+    """Return where the node's own text ends; a block's end mark lies behind the comments that follow."""
+    if isinstance(node, CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1] if isinstance(node, SequenceNode) else node.value[-1][1]
+        if last.start_mark.index >= node.start_mark.index:  # an alias's node lies elsewhere
+            return _end(last)
+    return int(node.end_mark.index)
+
+
+def _end_of_line(text: str, position: int) -> int:
+    if position > 0 and text[position - 1] == "\n":
+        return position
+    newline = text.find("\n", position)
+    return len(text) if newline < 0 else newline + 1

@@ -1,0 +1,125 @@
+"""YAML text as a tree of nodes that know their place in it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from mlops_launch.errors import LauncherError
+
+
+@dataclass(frozen=True)
+class Named:
+    """A step of a path into a list: the item whose `name` this is."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"[name={self.name}]"
+
+
+Path = Sequence["str | Named"]
+
+
+class YamlSyntaxError(LauncherError):
+    """A text that is no YAML: carries line and column, from 1, and the parser's words."""
+
+    def __init__(self, problem: str, line: int | None, column: int | None) -> None:
+        place = "" if line is None else f" in line {line}, column {column}"
+        super().__init__(f"not valid YAML{place}: {problem}", "look at the line and the one above it: indentation, `: `, brackets, quotes, tabs")
+        self.problem, self.line, self.column = problem, line, column
+
+
+def parse(text: str) -> Node | None:
+    """Return the first document of `text` as nodes, or None when there is none.
+
+    Raises:
+        YamlSyntaxError: `text` is no YAML.
+    """
+    return next(iter(parse_all(text)), None)
+
+
+def parse_all(text: str) -> list[Node]:
+    """Return all documents of `text` as nodes.
+
+    Raises:
+        YamlSyntaxError: `text` is no YAML.
+    """
+    try:
+        return [node for node in YAML(typ="safe", pure=True).compose_all(io.StringIO(text)) if node is not None]
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = " ".join(str(error.problem or error.context).split())
+        raise YamlSyntaxError(problem, mark.line + 1 if mark else None, mark.column + 1 if mark else None) from error
+    except YAMLError as error:
+        raise YamlSyntaxError(" ".join(str(error).split()), None, None) from error
+
+
+def load(text: str) -> Any:
+    """Return the first document of `text` as plain data.
+
+    Raises:
+        YamlSyntaxError: `text` is no YAML, or has a key twice.
+    """
+    node = parse(text)
+    for key, line, first in duplicate_keys(node):
+        raise YamlSyntaxError(f"the key of line {first} is there again: {key}", line, 1)
+    documents = YAML(typ="safe", pure=True).load_all(text)
+    return next(iter(documents), None)
+
+
+def child(node: Node | None, step: str | Named) -> Node | None:
+    """Return the value of a mapping's key, or a list's item of that name; None when there is none."""
+    if isinstance(step, Named):
+        items = node.value if isinstance(node, SequenceNode) else []
+        return next((item for item in items if scalar(child(item, "name")) == step.name), None)
+    pairs = node.value if isinstance(node, MappingNode) else []
+    return next((value for key, value in pairs if key.value == step), None)
+
+
+def find(node: Node | None, path: Path) -> Node | None:
+    """Return the node at `path` below `node`, or None."""
+    for step in path:
+        node = child(node, step)
+    return node
+
+
+def scalar(node: Node | None) -> str | None:
+    """Return a scalar's text, or None when the node is no scalar."""
+    return str(node.value) if isinstance(node, ScalarNode) else None
+
+
+def line_of(node: Node | None, path: Path) -> int | None:
+    """Return the line, from 1, of the deepest key on the way along `path`, or None when not even the first is there."""
+    line = None
+    for step in path:
+        if isinstance(step, str) and isinstance(node, MappingNode):
+            line = next((key.start_mark.line + 1 for key, _ in node.value if key.value == step), line)
+        node = child(node, step)
+        if isinstance(step, Named) and node is not None:
+            line = node.start_mark.line + 1
+        if node is None:
+            break
+    return line
+
+
+def duplicate_keys(node: Node | None) -> Iterator[tuple[str, int, int]]:
+    """Yield (key, line, line of the first) for each key that a mapping holds again."""
+    if isinstance(node, MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    yield str(key.value), line, seen[key.value]
+                seen.setdefault(key.value, line)
+            yield from duplicate_keys(value)
+    elif isinstance(node, SequenceNode):
+        for item in node.value:
+            yield from duplicate_keys(item)
