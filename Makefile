@@ -1,0 +1,51 @@
+# What a person and CI run. `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(CURDIR)/$(VENV)/bin
+# The environment's kubectl, mpirun and python3 come first on PATH.
+export PATH := $(BIN):$(PATH)
+export PYTHONPATH :=
+
+WORK := .mlops
+DIGITS := $(WORK)/data/digits
+OVERLAY := quickstart/k8s/mlops/multi-node
+# horovod or mpi4py; by default Horovod where it was built.
+DEMO_COMM ?=
+# More arguments for pytest: make test TESTS='tests/unit -k envfile'
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format lock goldens wheel image clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: ## Make or update the virtual environment in .venv
+	@$(PYTHON) tools/environment.py --venv $(VENV) $(if $(filter mpi4py,$(DEMO_COMM)),--without-horovod)
+
+demo: venv ## Train ResNet-50 v1.5 on real images, here, with two Horovod ranks
+	@tools/demo $(OVERLAY) $(DIGITS) $(WORK)/demo $(DEMO_COMM)
+
+test: venv ## Run every test that needs no cluster
+	@python -m pytest $(TESTS)
+
+lint: venv ## Check format, style, types, layers and YAML
+	@tools/lint
+
+format: venv ## Rewrite the Python files as `make lint` wants them
+	@ruff check --fix --quiet . && ruff format .
+
+lock: ## Renew requirements/*.txt from setup.py (newest versions)
+	@PYTHON=$(PYTHON) tools/lock
+
+goldens: venv ## Write the expected renderings of tests/manifests anew
+	@python -m pytest tests/manifests --update-goldens -q
+
+wheel: venv ## Build the launcher's wheel and source distribution into dist/
+	@python -m build --no-isolation --outdir dist .
+
+image: ## Build the training image (docker or podman); REGISTRY=… IMAGE_TAG=…
+	@tools/image
+
+clean: ## Remove what was built and measured here: .venv, build, dist, .mlops
+	rm -rf $(VENV) build dist $(WORK) launcher/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
