@@ -1,0 +1,137 @@
+"""What a training writes about itself: log lines, metrics.jsonl, TensorBoard summaries, the trace of samples."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from common.output import OutputFolder, io_error, say
+from mlops_launch.contract import METRICS_FILE, STEP, TENSORBOARD_FOLDER, Value, format_fields
+
+
+class Recorder:
+    """Counts on every rank, writes on rank 0 alone (`output` is None elsewhere).
+
+    Args:
+        output: the output folder, or None.
+        step: the step the training starts after; metrics of later steps are dropped.
+        summaries: whether to write TensorBoard files.
+    """
+
+    def __init__(self, output: OutputFolder | None, step: int, summaries: bool) -> None:
+        self._output = output
+        self._loss = self._correct = self._images = 0.0
+        # The first step holds the graph's compilation, so the clock of the rate starts after it.
+        self._clock: float | None = None
+        self._timed_images = 0.0
+        self._rate = self._rate_images = self._rate_seconds = 0.0
+        self._final: dict[str, Value] = {}
+        self._summaries: Any = None
+        if output is None:
+            return
+        output.rewind_metrics(step)
+        self._evaluated = self._read_evaluated(output.path / METRICS_FILE)
+        if summaries:
+            import tensorflow as tf
+
+            self._summaries = tf.summary.create_file_writer(str(output.path / TENSORBOARD_FOLDER))
+
+    def _read_evaluated(self, path: Path) -> set[int]:
+        evaluated = set()
+        if path.exists():
+            for record in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+                if record["kind"] == "evaluation":
+                    evaluated.add(record["step"])
+                    self._final |= {name: record[name] for name in ("top1", "top5", "loss") if name in record}
+        return evaluated
+
+    def has_evaluation(self, step: int) -> bool:
+        """Return whether metrics.jsonl holds the evaluation after `step`; False on ranks that do not write."""
+        return self._output is not None and step in self._evaluated
+
+    def count(self, loss_sum: float, correct: float, images: float) -> None:
+        """Add one step's sums over all ranks."""
+        self._loss += loss_sum
+        self._correct += correct
+        self._images += images
+        now = time.monotonic()
+        if self._clock is None:
+            self._clock = now
+        else:
+            self._timed_images += images
+
+    def write_step(self, step: int, total_steps: int, epoch: int, learning_rate: float, global_batch: int) -> None:
+        """Write the figures since the last call: means over the images, and the rate in images a second."""
+        now = time.monotonic()
+        if self._clock is not None and self._timed_images:
+            seconds = now - self._clock
+            self._rate = self._timed_images / seconds
+            self._rate_images += self._timed_images
+            self._rate_seconds += seconds
+        record: dict[str, Value] = {
+            "epoch": epoch,
+            "loss": self._loss / self._images,
+            "top1": self._correct / self._images,
+            "lr": learning_rate,
+            "images_per_s": round(self._rate, 1),
+            "eta_s": round((total_steps - step) * global_batch / self._rate) if self._rate else 0,
+        }
+        self._clock, self._timed_images = now, 0.0
+        self._loss = self._correct = self._images = 0.0
+        if self._output is None:
+            return
+        say(format_fields({STEP: f"{step}/{total_steps}"} | record))
+        self._write("train", step, record)
+
+    def write_evaluation(self, step: int, epoch: int, figures: Mapping[str, float]) -> None:
+        """Write an evaluation's figures; the time it took does not count for the rate."""
+        self._clock = time.monotonic()
+        if self._output is None:
+            return
+        say("evaluation " + format_fields({"step": step, "epoch": epoch} | dict(figures)))
+        self._final |= {name: figures[name] for name in ("top1", "top5", "loss")}
+        self._write("evaluation", step, {"epoch": epoch} | dict(figures))
+
+    def _write(self, kind: str, step: int, record: Mapping[str, Value]) -> None:
+        assert self._output is not None
+        self._output.write_metrics({"kind": kind, "step": step, "time": round(time.time(), 3)} | dict(record))
+        if self._summaries is None:
+            return
+        import tensorflow as tf
+
+        with self._summaries.as_default():
+            for name, value in record.items():
+                if name != "epoch":
+                    tf.summary.scalar(f"{kind}/{name}", value, step=step)
+        self._summaries.flush()
+
+    def final_figures(self) -> dict[str, Value]:
+        """Return the last evaluation's figures and the rate over all steps but the first."""
+        rate = self._rate_images / self._rate_seconds if self._rate_seconds else 0.0
+        return {**self._final, "images_per_s": round(rate, 1)}
+
+    def close(self) -> None:
+        """End the summaries' file."""
+        if self._summaries is not None:
+            self._summaries.close()
+
+
+class SampleTrace:
+    """Writes the record numbers that this rank consumed, a JSON line a step, to a folder; does nothing without one."""
+
+    def __init__(self, folder: str, rank: int, size: int) -> None:
+        self._path = Path(folder) / f"rank-{rank}-of-{size}.jsonl" if folder else None
+        if self._path is not None:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise io_error(error, f"write the trace of samples to {folder}") from error
+
+    def write(self, step: int, records: Any) -> None:
+        """Append one step's record numbers, int64 [n]."""
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"step": step, "records": records.numpy().tolist()}) + "\n")

@@ -1,0 +1,1 @@
+"""Presets: each overrides the defaults of `Config` and nothing else."""

@@ -1,0 +1,2 @@
+#!/bin/sh
+exec python3 "$MODEL_DIR/models/$MODEL_NAME/main.py" --preset one_epoch --precision fp32 "$@"
