@@ -7,6 +7,8 @@ ranks, and also when that number changes between two steps.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +17,7 @@ Records = npt.NDArray[np.int64]
 
 def steps_per_epoch(images: int, global_batch: int) -> int:
     """Return the number of steps that take each of `images` once, `global_batch` at most a step."""
-    return -(-images // global_batch)
+    return (images + global_batch - 1) // global_batch
 
 
 def epoch_order(seed: int, epoch: int, images: int) -> Records:
@@ -43,5 +45,24 @@ def rank_slice(start: int, stop: int, rank: int, world_size: int) -> tuple[int, 
 
 
 def largest_slice(images: int, steps: int, world_size: int) -> int:
-    """Return the most records that any rank takes in any step."""
-    return -(-(-(-images // steps)) // world_size)
+    """Return the most records that any rank takes in any step.
+
+    >>> largest_slice(10, 3, 2)
+    2
+    """
+    largest_step = (images + steps - 1) // steps
+    return (largest_step + world_size - 1) // world_size
+
+
+def rank_steps(
+    images: int, *, seed: int, start_step: int, steps: int, global_batch: int, rank: int, world_size: int
+) -> Iterator[tuple[int, Records]]:
+    """Yield (epoch, record numbers) of a rank for `steps` steps from `start_step`, which counts over all epochs."""
+    an_epoch = steps_per_epoch(images, global_batch)
+    order, epoch_of_order = np.empty(0, np.int64), -1
+    for step in range(start_step, start_step + steps):
+        epoch, step_in_epoch = divmod(step, an_epoch)
+        if epoch != epoch_of_order:
+            order, epoch_of_order = epoch_order(seed, epoch, images), epoch
+        start, stop = rank_slice(*step_bounds(step_in_epoch, an_epoch, images), rank, world_size)
+        yield epoch, order[start:stop]

@@ -1,0 +1,167 @@
+"""The manifest of a dataset folder, manifest.json: what is in the record files, and how they were made."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mlops_launch.contract import ExitCode
+
+from common.data.records import unreadable
+from common.errors import TrainingError
+
+SCHEMA: Final = 1
+MANIFEST_FILE: Final = "manifest.json"
+# int64, the length of every record's data, shard after shard in the manifest's order.
+INDEX_FILE: Final = "index.npy"
+# There from the first shard until the manifest is written: the folder is not complete.
+JOURNAL_FILE: Final = "unfinished.json"
+
+TRAIN: Final = "train"
+VALIDATION: Final = "validation"
+
+# Of ImageNet's training images, on the scale 0-255.
+IMAGENET_MEAN: Final = (123.675, 116.28, 103.53)
+IMAGENET_STD: Final = (58.395, 57.12, 57.375)
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A record file: its name in the folder, its size, its number of records and its checksum."""
+
+    name: str
+    bytes: int
+    images: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a dataset folder holds.
+
+    Attributes:
+        name: of the dataset.
+        classes: the names of the classes, in the order of the labels.
+        label_offset: the label of the first class (0, or ImageNet's 1).
+        encoding: `jpeg`, `png` or `mixed`.
+        channels: of the encoded images; batches always have three.
+        smallest, largest: least and greatest height and width of the images.
+        mean, std: of the pixels, on the scale 0-255, for the normalisation.
+        splits: the shards of `train` and `validation`.
+        made_by: the preparer and what decides its output; the same again means the same files.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    label_offset: int
+    encoding: str
+    channels: int
+    smallest: tuple[int, int]
+    largest: tuple[int, int]
+    mean: Colour
+    std: Colour
+    splits: Mapping[str, tuple[Shard, ...]]
+    made_by: Mapping[str, Any]
+
+    def images(self, split: str) -> int:
+        """Return the number of images of a split, 0 where there is no such split."""
+        return sum(shard.images for shard in self.splits.get(split, ()))
+
+
+def dumps(manifest: Manifest) -> str:
+    """Return the text of manifest.json."""
+    fields = dataclasses.asdict(manifest)
+    splits = {
+        split: {"images": manifest.images(split), "shards": [dataclasses.asdict(shard) for shard in shards]}
+        for split, shards in manifest.splits.items()
+    }
+    return json.dumps({"schema": SCHEMA, **fields, "splits": splits}, indent=2) + "\n"
+
+
+def loads(text: str, path: Path) -> Manifest:
+    """Return the manifest that a text holds; TrainingError (BAD_DATA) names `path` where it is none."""
+    try:
+        fields = json.loads(text)
+        if fields["schema"] != SCHEMA:
+            raise _bad(path, f"schema {SCHEMA} expected: {fields['schema']}")
+        manifest = Manifest(
+            name=str(fields["name"]),
+            classes=tuple(str(name) for name in fields["classes"]),
+            label_offset=int(fields["label_offset"]),
+            encoding=str(fields["encoding"]),
+            channels=int(fields["channels"]),
+            smallest=_pair(fields["smallest"]),
+            largest=_pair(fields["largest"]),
+            mean=_colour(fields["mean"]),
+            std=_colour(fields["std"]),
+            splits={
+                str(split): tuple(
+                    Shard(str(shard["name"]), int(shard["bytes"]), int(shard["images"]), str(shard["sha256"]))
+                    for shard in content["shards"]
+                )
+                for split, content in fields["splits"].items()
+            },
+            made_by=dict(fields["made_by"]),
+        )
+        counts = {split: int(content["images"]) for split, content in fields["splits"].items()}
+    except KeyError as error:
+        raise _bad(path, f"a field is missing: {error.args[0]}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _bad(path, f"not a manifest: {error}") from error
+    for split, images in counts.items():
+        if images != manifest.images(split):
+            raise _bad(path, f"the shards of {split} do not add up to {images} images: {manifest.images(split)}")
+    for shards in manifest.splits.values():
+        for shard in shards:
+            if Path(shard.name).name != shard.name:
+                raise _bad(path, f"a shard is not a file name: {shard.name}")
+    return manifest
+
+
+def load(dataset_dir: Path) -> Manifest | None:
+    """Return the manifest of a dataset folder, None where it has none.
+
+    Raises TrainingError: BAD_DATA where the manifest is damaged or its preparer did not finish, IO_ERROR where it cannot be read.
+    """
+    path = dataset_dir / MANIFEST_FILE
+    try:
+        return loads(path.read_text(encoding="utf-8"), path)
+    except FileNotFoundError:
+        if (dataset_dir / JOURNAL_FILE).exists():
+            raise TrainingError(
+                f"the dataset is not complete, its preparation was interrupted: {dataset_dir}",
+                "run the same prepare command again: it goes on where it stopped",
+                ExitCode.BAD_DATA,
+            ) from None
+        return None
+    except UnicodeDecodeError as error:
+        raise _bad(path, f"not a manifest: {error}") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def fingerprint(splits: Mapping[str, tuple[Shard, ...]], classes: int, label_offset: int) -> str:
+    """Return a checksum that changes when files, classes or the label offset change."""
+    shards = {split: [dataclasses.astuple(shard) for shard in shards] for split, shards in sorted(splits.items())}
+    return hashlib.sha256(json.dumps([shards, classes, label_offset]).encode()).hexdigest()
+
+
+def _pair(values: Any) -> tuple[int, int]:
+    height, width = values
+    return int(height), int(width)
+
+
+def _colour(values: Any) -> Colour:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def _bad(path: Path, what: str) -> TrainingError:
+    return TrainingError(f"`{path}`: {what}", "prepare the dataset again", ExitCode.BAD_DATA)

@@ -1,0 +1,144 @@
+"""TFRecord files: written, scanned and read by index, always with their checksums.
+
+A record is its length (8 bytes, little endian), the masked CRC-32C of the length (4 bytes), the data, and the masked
+CRC-32C of the data (4 bytes). Only google_crc32c is needed, not TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+from mlops_launch.contract import ExitCode
+
+from common.errors import TrainingError
+
+Lengths = npt.NDArray[np.int64]
+
+HEADER: Final = 12
+FOOTER: Final = 4
+OVERHEAD: Final = HEADER + FOOTER
+
+COPY_AGAIN: Final = "copy or prepare the file again"
+
+
+def masked_crc(data: bytes) -> int:
+    """Return TFRecord's checksum: the CRC-32C, rotated and shifted so that a CRC of data with CRCs stays strong."""
+    crc: int = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def frame(data: bytes) -> bytes:
+    """Return `data` as one record."""
+    length = struct.pack("<Q", len(data))
+    return b"".join((length, struct.pack("<I", masked_crc(length)), data, struct.pack("<I", masked_crc(data))))
+
+
+def offsets(lengths: Lengths) -> Lengths:
+    """Return the byte at which each record of a file begins, given the length of each record's data."""
+    return np.cumsum(lengths + OVERHEAD) - (lengths + OVERHEAD)
+
+
+def file_size(lengths: Lengths) -> int:
+    """Return the size of the file that has records of these lengths, bytes."""
+    return int((lengths + OVERHEAD).sum())
+
+
+def scan(path: Path) -> Lengths:
+    """Return the length of the data of each record of a file, from the headers alone.
+
+    Raises TrainingError (BAD_DATA) naming file, record and byte where a length's checksum is wrong or the file ends inside
+    a record, and IO_ERROR where it cannot be read.
+    """
+    lengths: list[int] = []
+    try:
+        with open(path, "rb", buffering=0) as file:
+            descriptor, size, at = file.fileno(), os.fstat(file.fileno()).st_size, 0
+            while at < size:
+                header = os.pread(descriptor, HEADER, at)
+                if len(header) < HEADER:
+                    raise _truncated(path, len(lengths), at)
+                length = _length(path, len(lengths), at, header)
+                at += length + OVERHEAD
+                if at > size:
+                    raise _truncated(path, len(lengths), at - length - OVERHEAD)
+                lengths.append(length)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return np.array(lengths, np.int64)
+
+
+class Files:
+    """Files open for reading, at most `limit` at a time; may be used from several threads."""
+
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._open: OrderedDict[Path, _File] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: Path, record: int, offset: int, length: int) -> bytes:
+        """Return the data of the record number `record` of a file, which begins at byte `offset` and is `length` long.
+
+        Raises TrainingError: BAD_DATA naming file, record and byte where length or checksum are wrong, IO_ERROR where the file
+        cannot be read.
+        """
+        try:
+            whole = os.pread(self._file(path).descriptor, length + OVERHEAD, offset)
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if len(whole) < length + OVERHEAD:
+            raise _truncated(path, record, offset)
+        if _length(path, record, offset, whole[:HEADER]) != length:
+            raise _bad("or not the file of the index", path, record, offset)
+        data = whole[HEADER:-FOOTER]
+        if struct.unpack("<I", whole[-FOOTER:])[0] != masked_crc(data):
+            raise _bad("wrong checksum", path, record, offset)
+        return data
+
+    def _file(self, path: Path) -> _File:
+        with self._lock:
+            if path not in self._open:
+                self._open[path] = _File(path)
+                if len(self._open) > self._limit:
+                    self._open.popitem(last=False)
+            self._open.move_to_end(path)
+            return self._open[path]
+
+
+class _File:
+    """A file descriptor that closes with its last user: another thread may still read when the cache lets go of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+
+def unreadable(path: Path, error: OSError) -> TrainingError:
+    """Return the error for a file that cannot be read."""
+    return TrainingError(f"cannot read `{path}`: {error.strerror or error}", "check the disk or the mount", ExitCode.IO_ERROR)
+
+
+def _length(path: Path, record: int, offset: int, header: bytes) -> int:
+    length, crc = struct.unpack("<QI", header)
+    if crc != masked_crc(header[:8]):
+        raise _bad("or no TFRecord, wrong checksum of a length", path, record, offset)
+    return int(length)
+
+
+def _truncated(path: Path, record: int, offset: int) -> TrainingError:
+    return _bad("truncated", path, record, offset)
+
+
+def _bad(what: str, path: Path, record: int, offset: int) -> TrainingError:
+    return TrainingError(f"`{path}` is damaged, {what}: record {record} at byte {offset}", COPY_AGAIN, ExitCode.BAD_DATA)
