@@ -108,6 +108,14 @@ class Workload:
         Raises:
             LauncherError: a ConfigMap named in envFrom is not among the rendered objects.
         """
+        return self.environment_sources(role) | dict(self.environment_entries(role))
+
+    def environment_sources(self, role: Role) -> dict[str, str]:
+        """Return what `envFrom` of the role's container brings.
+
+        Raises:
+            LauncherError: a ConfigMap is not among the rendered objects.
+        """
         variables: dict[str, str] = {}
         for source in role.container.get("envFrom") or []:
             if "configMapRef" not in source:
@@ -120,10 +128,12 @@ class Workload:
                 )
             prefix = source.get("prefix", "")
             variables.update({prefix + key: str(value) for key, value in self.config_maps[name].items()})
-        for entry in role.container.get("env") or []:
-            if "value" in entry or "valueFrom" not in entry:
-                variables[entry["name"]] = str(entry.get("value") or "")
         return variables
+
+    def environment_entries(self, role: Role) -> list[tuple[str, str]]:
+        """Return `env` of the role's container in order, without what a cluster fills in (`valueFrom`)."""
+        entries = role.container.get("env") or []
+        return [(entry["name"], str(entry.get("value") or "")) for entry in entries if "value" in entry or "valueFrom" not in entry]
 
 
 def find_workload(objects: Iterable[KubernetesObject]) -> Workload:
