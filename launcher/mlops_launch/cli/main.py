@@ -32,8 +32,8 @@ class ShownError(click.ClickException):
 
     def __init__(self, error: LauncherError) -> None:
         super().__init__(error.message)
-        self.exit_code = error.exit_code
         self.hint = error.hint
+        self.exit_code = error.exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
         """Print the error on stderr."""

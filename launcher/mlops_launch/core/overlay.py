@@ -6,7 +6,6 @@ data that was wanted: what cannot be edited safely (an alias, a block text) is r
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from typing import Any
@@ -84,7 +83,7 @@ def _same_type(data: Any, path: Path, value: int | str) -> bool:
 
 def _with_value(data: Any, path: Path, value: int | str) -> Any:
     """Return a copy of `data` with the value set: what the edited text must mean."""
-    root = copy.deepcopy(data) if data is not None else {}
+    root = _copy(data) if data is not None else {}
     place = root
     for position, step in enumerate(path):
         last = position == len(path) - 1
@@ -108,6 +107,13 @@ def _with_value(data: Any, path: Path, value: int | str) -> Any:
         if not last:
             place = place[step]
     return root
+
+
+def _copy(data: Any) -> Any:
+    """Return a copy in which an alias is data of its own, so that an edit which reaches two places shows."""
+    if isinstance(data, dict):
+        return {key: _copy(value) for key, value in data.items()}
+    return [_copy(item) for item in data] if isinstance(data, list) else data
 
 
 def _splice(text: str, path: Path, value: int | str) -> str:
@@ -185,7 +191,7 @@ def _insert(text: str, node: Node, path: Path, value: int | str) -> str:
         body = text[:close].rstrip()
         separator = "" if body.endswith(("{", ",")) else ", "
         return body + separator + _flow(path, value) + text[close:]
-    sibling = _next_sibling(node, path[0])
+    sibling = _next_sibling(text, node, path[0])
     indent = node.start_mark.column
     lines = _block(path, value, indent, _newline(text))
     if sibling is not None:
@@ -196,7 +202,7 @@ def _insert(text: str, node: Node, path: Path, value: int | str) -> str:
 def _fill(text: str, parent: Node, empty: Node, path: Path, value: int | str) -> str:
     """Give a key without a value its first entry."""
     indent = parent.start_mark.column + (0 if isinstance(path[0], Named) else 2)
-    if parent.flow_style:
+    if isinstance(parent, CollectionNode) and parent.flow_style:
         raise LauncherError(f"no value in brackets, line {empty.start_mark.line + 1}", _BY_HAND)
     return _insert_at(text, _end_of_line(text, empty.start_mark.index), _block(path, value, indent, _newline(text)))
 
@@ -207,12 +213,13 @@ def _insert_at(text: str, position: int, lines: str) -> str:
     return text[:position] + lines + text[position:]
 
 
-def _next_sibling(node: Node, step: str | Named) -> Node | None:
-    """Return the key in front of which the new key `step` goes."""
+def _next_sibling(text: str, node: Node, step: str | Named) -> Node | None:
+    """Return the key in front of which the new key `step` goes; none that follows a dash on its line."""
     if not isinstance(node, MappingNode) or isinstance(step, Named):
         return None
     wanted = _GOES_BEFORE.get(step, ())
-    return next((key for key, _ in node.value if key.value in wanted and key is not node.value[0][0]), None)
+    keys = [key for key, _ in node.value if key.value in wanted]
+    return next((key for key in keys if not text[: key.start_mark.index].rpartition("\n")[2].strip()), None)
 
 
 def _start_of_lines(text: str, key: Node, indent: int) -> int:

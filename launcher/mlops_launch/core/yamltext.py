@@ -32,7 +32,10 @@ class YamlSyntaxError(LauncherError):
 
     def __init__(self, problem: str, line: int | None, column: int | None) -> None:
         place = "" if line is None else f" in line {line}, column {column}"
-        super().__init__(f"not valid YAML{place}: {problem}", "look at the line and the one above it: indentation, `: `, brackets, quotes, tabs")
+        super().__init__(
+            f"not valid YAML{place}: {problem}",
+            "look at the line and the one above it: indentation, `: `, brackets, quotes, tabs",
+        )
         self.problem, self.line, self.column = problem, line, column
 
 

@@ -1,0 +1,133 @@
+"""What a rule is, and what it looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_launch.core.files import OverlayFiles, pod_path
+from mlops_launch.core.rules.finding import Finding, Severity
+from mlops_launch.core.workload import Role, Workload
+from mlops_launch.core.yamltext import Named, Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file of the overlay and a line in it."""
+
+    file: str | None = None
+    line: int | None = None
+
+
+NOWHERE = Place()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a rule yields: the message (one line, the value last), what to do, and where."""
+
+    message: str
+    hint: str
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Everything that rules look at.
+
+    Args:
+        files: the overlay's texts.
+        workload: the rendered Pod or MPIJob; None when the overlay does not render.
+        render_error: why it does not, in one line.
+        scripts: the names of the scripts in quickstart/; None when that folder was not found.
+    """
+
+    files: OverlayFiles
+    workload: Workload | None = None
+    render_error: str | None = None
+    scripts: frozenset[str] | None = field(default=None)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that have a container; rules on containers need not ask."""
+        return tuple(role for role in self.workload.roles if containers(role)) if self.workload else ()
+
+    @property
+    def mpi_job(self) -> Workload | None:
+        """The workload when it is an MPIJob with its containers, else None."""
+        whole = self.workload is not None and len(self.roles) == len(self.workload.roles)
+        return self.workload if whole and self.workload is not None and self.workload.kind == "MPIJob" else None
+
+    def variables(self, role: Role) -> dict[str, str]:
+        """Return the role's variables, as far as its ConfigMaps are there."""
+        known = self.workload.config_maps if self.workload else {}
+        found: dict[str, str] = {}
+        for source in mappings(containers(role)[0].get("envFrom")):
+            name = str(mapping(source.get("configMapRef")).get("name"))
+            found.update({f"{source.get('prefix') or ''}{key}": str(value) for key, value in known.get(name, {}).items()})
+        for entry in mappings(containers(role)[0].get("env")):
+            if "valueFrom" not in entry:
+                found[str(entry.get("name"))] = str(entry.get("value") or "")
+        return found
+
+    def at_variable(self, key: str) -> Place:
+        """Return where a variable of mlops.env is."""
+        found = self.files.env(key)
+        return Place(found[0], found[1].line) if found else NOWHERE
+
+    def at_pod(self, role: Role, *path: str | Named) -> Place:
+        """Return where the patch has `path` of the role's pod spec, or what of it it has."""
+        kind = self.workload.kind if self.workload else "MPIJob"
+        return self.at_patch((*pod_path(kind, role.name), *path))
+
+    def at_patch(self, path: Path) -> Place:
+        """Return where the patch has `path`, or what of it it has."""
+        return Place(*self.files.patch_place(path))
+
+
+Check = Callable[[Subject], Iterable[Problem]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Args:
+        id: stable: it is in scripts, in issues and in the documentation.
+        severity: an error stops `run` and `set`, a warning does not.
+        summary: what it finds, one line without a full stop.
+        why: what happens otherwise and what to do, for the documentation page.
+        check: the rule itself.
+    """
+
+    id: str
+    severity: Severity
+    summary: str
+    why: str
+    check: Check
+
+    def findings(self, subject: Subject) -> Iterator[Finding]:
+        """Yield what the rule finds."""
+        for problem in self.check(subject):
+            yield Finding(self.id, self.severity, problem.message, problem.hint, problem.place.file, problem.place.line)
+
+
+def containers(role: Role) -> list[Mapping[str, Any]]:
+    """Return the role's containers, an empty list when a patch has wiped them."""
+    return mappings(role.pod.get("containers"))
+
+
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """Return the mappings of a list, an empty list when it is none."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping, an empty one when it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def is_integer(value: Any) -> bool:
+    """Return whether a YAML value is a whole number; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,95 @@
+"""A rule over the names of fields in the patch: kustomize merges a misspelt one without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+from mlops_launch.core import yamltext
+from mlops_launch.core.files import pod_path
+from mlops_launch.core.rules.base import Place, Problem, Rule, Subject
+from mlops_launch.core.values import did_you_mean
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_TOP: Final = _words("apiVersion kind metadata spec")
+_METADATA: Final = _words("name namespace labels annotations finalizers generateName ownerReferences")
+_JOB: Final = _words(
+    "slotsPerWorker runLauncherAsWorker runPolicy mpiReplicaSpecs sshAuthMountPath launcherCreationPolicy mpiImplementation"
+)
+_RUN_POLICY: Final = _words("cleanPodPolicy ttlSecondsAfterFinished activeDeadlineSeconds backoffLimit schedulingPolicy suspend managedBy")
+_ROLES: Final = _words("Launcher Worker")
+_REPLICA: Final = _words("replicas template restartPolicy")
+_POD: Final = _words(
+    "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy enableServiceLinks ephemeralContainers hostAliases hostIPC "
+    "hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets initContainers nodeName nodeSelector os overhead preemptionPolicy priority "
+    "priorityClassName readinessGates resourceClaims resources restartPolicy runtimeClassName schedulerName schedulingGates securityContext serviceAccount "
+    "serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes workloadRef"
+)
+_POD_CONTEXT: Final = _words(
+    "appArmorProfile fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot runAsUser seLinuxChangePolicy seLinuxOptions seccompProfile supplementalGroups "
+    "supplementalGroupsPolicy sysctls windowsOptions"
+)
+_CONTAINER: Final = _words(
+    "args command env envFrom image imagePullPolicy lifecycle livenessProbe name ports readinessProbe resizePolicy resources restartPolicy restartPolicyRules "
+    "securityContext startupProbe stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices volumeMounts workingDir"
+)
+_RESOURCES: Final = _words("limits requests claims")
+
+
+def _unknown(node: Node | None, known: frozenset[str]) -> Iterator[tuple[str, int, frozenset[str]]]:
+    if isinstance(node, MappingNode):
+        yield from (
+            (str(key.value), key.start_mark.line + 1, known)
+            for key, _ in node.value
+            if key.value not in known and not str(key.value).startswith("$")
+        )
+
+
+def _unknown_in_pod(pod: Node | None) -> Iterator[tuple[str, int, frozenset[str]]]:
+    yield from _unknown(pod, _POD)
+    yield from _unknown(yamltext.child(pod, "securityContext"), _POD_CONTEXT)
+    containers = yamltext.child(pod, "containers")
+    for container in containers.value if isinstance(containers, SequenceNode) else []:
+        yield from _unknown(container, _CONTAINER)
+        yield from _unknown(yamltext.child(container, "resources"), _RESOURCES)
+
+
+def _unknown_field(subject: Subject) -> Iterator[Problem]:
+    if subject.files.workload_patch is None:
+        return
+    name, tree = subject.files.workload_patch
+    kind = yamltext.scalar(yamltext.child(tree, "kind")) or ""
+    found = [*_unknown(tree, _TOP), *_unknown(yamltext.child(tree, "metadata"), _METADATA)]
+    if kind == "MPIJob":
+        spec = yamltext.child(tree, "spec")
+        found += [*_unknown(spec, _JOB), *_unknown(yamltext.child(spec, "runPolicy"), _RUN_POLICY)]
+        found += _unknown(yamltext.child(spec, "mpiReplicaSpecs"), _ROLES)
+        for role in sorted(_ROLES):
+            found += _unknown(yamltext.find(spec, ("mpiReplicaSpecs", role)), _REPLICA)
+            found += _unknown_in_pod(yamltext.find(tree, pod_path(kind, role)))
+    else:
+        found += _unknown_in_pod(yamltext.child(tree, "spec"))
+    for key, line, known in found:
+        near = did_you_mean(key, known)
+        yield Problem(
+            f"no such field: {key}",
+            f"did you mean `{near}`?" if near else f"one of {', '.join(sorted(known))}",
+            Place(name, line),
+        )
+
+
+RULES = (
+    Rule(
+        "field-unknown",
+        "error",
+        "The patch has a field that a Pod or an MPIJob does not have",
+        "kustomize merges a misspelt field without a word; the API server refuses it, or drops it and the value that was meant stays as it was.",
+        _unknown_field,
+    ),
+)

@@ -1,0 +1,77 @@
+"""Rules over the way of a variable from mlops.env to the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from mlops_launch.contract import KEYS_NOT_FOR_RANKS
+from mlops_launch.core.rules.base import NOWHERE, Problem, Rule, Subject, containers, mapping, mappings
+from mlops_launch.core.rules.mpi import mpirun_options
+from mlops_launch.core.workload import Role
+
+# What mpirun and ssh themselves read, and what every process has of its own.
+_PLUMBING = ("HOME", "PATH", "USER", "LANG", "LC_*", "TZ", "HOSTNAME", "PRTE_*", "OMPI_*", "PMIX_*")
+
+
+def exports(role: Role) -> list[str]:
+    """Return the names and patterns that mpirun exports with `-x`."""
+    options = mpirun_options(role) or []
+    return [options[number + 1].partition("=")[0] for number, word in enumerate(options[:-1]) if word == "-x"]
+
+
+def _names(subject: Subject, role: Role) -> list[str]:
+    """Return the names of the role's variables, those from Secrets and fields included."""
+    given = [str(entry.get("name")) for entry in mappings(containers(role)[0].get("env"))]
+    return sorted({*subject.variables(role), *given})
+
+
+def _not_exported(subject: Subject) -> Iterator[Problem]:
+    job = subject.mpi_job
+    if job is None or mpirun_options(job.main) is None:
+        return
+    patterns = [*exports(job.main), *_PLUMBING, *KEYS_NOT_FOR_RANKS]
+    for name in _names(subject, job.main):
+        if not any(fnmatchcase(name, pattern) for pattern in patterns):
+            place = subject.at_variable(name)
+            yield Problem(
+                f"the variable does not reach the ranks: {name}",
+                f"add `-x {name}` to the launcher's command; ssh starts with an empty environment",
+                place if place != NOWHERE else subject.at_pod(job.main, "containers"),
+            )
+
+
+def _unresolved(subject: Subject) -> Iterator[Problem]:
+    if subject.workload is None:
+        return
+    known = subject.workload.config_maps
+    for role in subject.roles:
+        sources = [mapping(entry.get("configMapRef")) for container in containers(role) for entry in mappings(container.get("envFrom"))]
+        sources += [mapping(volume.get("configMap")) for volume in mappings(role.pod.get("volumes"))]
+        for source in sources:
+            if source and source.get("name") not in known and not source.get("optional"):
+                yield Problem(
+                    f"{role.name} names a ConfigMap that is not rendered: {source.get('name')}",
+                    "the generator gives names a hash; `name-reference.yaml` of the base rewrites them: does the overlay still include it?",
+                    subject.at_pod(role, "volumes")
+                    if source in [mapping(v.get("configMap")) for v in mappings(role.pod.get("volumes"))]
+                    else subject.at_pod(role, "containers"),
+                )
+
+
+RULES = (
+    Rule(
+        "variable-not-exported",
+        "error",
+        "A variable of the launcher does not reach the ranks",
+        "ssh starts with an empty environment: only what mpirun exports with `-x` arrives on a worker. In a local run every rank inherits everything, which hides it.",
+        _not_exported,
+    ),
+    Rule(
+        "configmap-missing",
+        "error",
+        "A ConfigMap that a pod names is not rendered",
+        "The pod would wait for it for ever.",
+        _unresolved,
+    ),
+)

@@ -1,0 +1,133 @@
+"""What a person types, read into values: users, quantities, names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from difflib import get_close_matches
+
+from mlops_launch.errors import UsageError
+
+LARGEST_ID = 2**31 - 1  # what the API server takes for runAsUser, runAsGroup and fsGroup
+
+_QUANTITY = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<suffix>m|k|[MGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
+_FACTORS = {"m": Decimal("0.001"), "k": Decimal(1000)}
+_FACTORS |= {letter: Decimal(1000) ** power for power, letter in enumerate("MGTPE", 2)}
+_FACTORS |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_REGISTRY = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[a-z0-9._-]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+@dataclass(frozen=True)
+class User:
+    """The ids a pod runs under."""
+
+    uid: int
+    gid: int
+    fs_group: int
+
+
+def parse_user(text: str) -> User:
+    """Return the ids of `U[:G[:F]]`; the group is the user's number, and fsGroup the group's, when left out.
+
+    >>> parse_user("1234:5678")
+    User(uid=1234, gid=5678, fs_group=5678)
+
+    Raises:
+        UsageError: a part is no number from 0 to 2147483647, or there are more than three.
+    """
+    parts = text.split(":")
+    if len(parts) > 3 or not all(part.isascii() and part.isdigit() and int(part) <= LARGEST_ID for part in parts):
+        raise UsageError(f"not a user: {text}", "numbers as `id -u` and `id -g` print them: 1234, 1234:5678 or 1234:5678:5678")
+    numbers = [int(part) for part in parts]
+    uid = numbers[0]
+    gid = numbers[1] if len(numbers) > 1 else uid
+    return User(uid, gid, numbers[2] if len(numbers) > 2 else gid)
+
+
+def parse_quantity(text: str) -> Decimal | None:
+    """Return a Kubernetes quantity as a number, or None when it is none or negative.
+
+    See https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+
+    >>> parse_quantity("500m"), parse_quantity("2Ki"), parse_quantity("two")
+    (Decimal('0.500'), Decimal('2048'), None)
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        return None
+    suffix = match["suffix"] or ""
+    number = Decimal(match["number"])
+    return number * _FACTORS[suffix] if suffix in _FACTORS else number * Decimal(f"1{suffix}")
+
+
+def require_quantity(text: str, what: str) -> str:
+    """Return `text` when it is a quantity above 0.
+
+    Raises:
+        UsageError: it is none.
+    """
+    quantity = parse_quantity(text)
+    if quantity is None or quantity == 0:
+        raise UsageError(f"not a quantity for {what}: {text}", "for instance 4 or 500m for CPU, 8Gi for memory")
+    return text
+
+
+def require_count(number: int, what: str, least: int) -> int:
+    """Return `number` when it is at least `least`.
+
+    Raises:
+        UsageError: it is less.
+    """
+    if number < least:
+        raise UsageError(f"{what} must be {least} or more: {number}", "count devices, pods and ranks in whole numbers")
+    return number
+
+
+def is_dns_label(text: str) -> bool:
+    """Return whether `text` may name a namespace or a pod (RFC 1123 label, at most 63 characters)."""
+    return _LABEL.fullmatch(text) is not None
+
+
+def require_namespace(text: str) -> str:
+    """Return `text` when it may name a namespace.
+
+    Raises:
+        UsageError: it may not.
+    """
+    if not is_dns_label(text):
+        raise UsageError(
+            f"not the name of a namespace: {text}",
+            "lower-case letters, digits and `-`, at most 63 characters, starting and ending with a letter or digit",
+        )
+    return text
+
+
+def require_registry(text: str) -> str:
+    """Return `text` when it is a registry and path without scheme and tag.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not _REGISTRY.fullmatch(text):
+        raise UsageError(f"not a registry: {text}", "host[:port][/path] without https:// and without a tag, for instance ghcr.io/me")
+    return text
+
+
+def require_tag(text: str) -> str:
+    """Return `text` when it is an image tag.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not _TAG.fullmatch(text):
+        raise UsageError(f"not an image tag: {text}", "letters, digits, `_`, `.` and `-`, at most 128 characters")
+    return text
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str | None:
+    """Return the nearest of `words`, or None when none is near."""
+    return next(iter(get_close_matches(word, sorted(words), n=1, cutoff=0.7)), None)
