@@ -56,6 +56,7 @@ class Manifest:
         mean, std: of the pixels, on the scale 0-255, for the normalisation.
         splits: the shards of `train` and `validation`.
         made_by: the preparer and what decides its output; the same again means the same files.
+        skipped: source files that are no images and were left out on request.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Manifest:
     std: Colour
     splits: Mapping[str, tuple[Shard, ...]]
     made_by: Mapping[str, Any]
+    skipped: tuple[str, ...] = ()
 
     def images(self, split: str) -> int:
         """Return the number of images of a split, 0 where there is no such split."""
@@ -109,6 +111,7 @@ def loads(text: str, path: Path) -> Manifest:
                 for split, content in fields["splits"].items()
             },
             made_by=dict(fields["made_by"]),
+            skipped=tuple(str(name) for name in fields["skipped"]),
         )
         counts = {split: int(content["images"]) for split, content in fields["splits"].items()}
     except KeyError as error:

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Write a dataset as TFRecords with a manifest: from real images that need no download, or from a folder of your own.
+
+    python3 common/data/prepare.py digits [--output DIR]
+    python3 common/data/prepare.py fashion-mnist [--source DIR] [--output DIR]
+    python3 common/data/prepare.py folder SOURCE [--output DIR] [--validation-fraction F] [--skip-broken]
+
+A call that was interrupted goes on where it stopped when it is repeated; a finished dataset is left alone. stdout gets one
+line, `result …`; progress and errors go to stderr. Exit codes: 0, or those of `mlops_launch.contract.ExitCode`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+if __name__ == "__main__":
+    # Run by its path, Python looks beside this file for modules, and not in the folder that holds `common`.
+    root = Path(__file__).resolve().parents[2]
+    sys.path[0] = str(root)
+    # A checkout carries the launcher; an installed one comes first.
+    sys.path.append(str(root / "launcher"))
+
+from mlops_launch import contract
+from mlops_launch.contract import ExitCode
+
+from common.data.image_folder import DEFAULT_HELD_OUT, image_folder
+from common.data.manifest import TRAIN, VALIDATION, Manifest
+from common.data.source import Source
+from common.data.sources import FASHION_FOLDER, digits, fashion_mnist
+from common.data.writer import write_dataset
+from common.errors import TrainingError
+
+DEFAULT_OUTPUT = Path(".mlops/datasets")
+DEFAULT_SIZE = 32
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    # TensorFlow's remarks about the CPU are no part of this command's output.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    begin = time.monotonic()
+    try:
+        options = _parser().parse_args(argv)
+        output = options.output or DEFAULT_OUTPUT / options.command
+        manifest = write_dataset(
+            _source(options), output, force=options.force, skip_broken=getattr(options, "skip_broken", False),
+            threads=options.threads, log=_log,
+        )  # fmt: skip
+        print(_result(manifest, output, time.monotonic() - begin))
+    except TrainingError as error:
+        _log(f"Error: {error}")
+        return int(error.code)
+    except KeyboardInterrupt:
+        _log("Error: interrupted\n\nhint: the same command goes on where it stopped")
+        return int(ExitCode.INTERRUPTED)
+    return int(ExitCode.SUCCESS)
+
+
+def _source(options: argparse.Namespace) -> Source:
+    if options.command == "digits":
+        return digits(options.size, options.shards)
+    if options.command == "fashion-mnist":
+        return fashion_mnist(options.source, options.size, options.shards)
+    return image_folder(
+        options.source,
+        fraction=options.validation_fraction,
+        label_offset=options.label_offset,
+        shards=options.shards,
+        threads=options.threads,
+    )
+
+
+def _result(manifest: Manifest, output: Path, seconds: float) -> str:
+    fields: dict[str, contract.Value] = {
+        "dataset": manifest.name,
+        "train": manifest.images(TRAIN),
+        "validation": manifest.images(VALIDATION),
+        "classes": len(manifest.classes),
+        "label_offset": manifest.label_offset,
+        "skipped": len(manifest.skipped),
+        "shards": sum(len(shards) for shards in manifest.splits.values()),
+        "bytes": sum(shard.bytes for shards in manifest.splits.values() for shard in shards),
+        "seconds": round(seconds, 1),
+        "output": str(output),
+    }
+    return f"{contract.RESULT} {contract.format_fields(fields)}"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise TrainingError(message, f"see `{self.prog} --help`", ExitCode.USAGE)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False)
+    common.add_argument("--output", type=Path, metavar="DIR", help=f"the dataset folder (default: {DEFAULT_OUTPUT}/NAME)")
+    common.add_argument("--shards", type=_positive, metavar="N", help="record files of the training split")
+    common.add_argument("--threads", type=_positive, metavar="N", default=len(os.sched_getaffinity(0)), help="(default: the cores)")
+    common.add_argument("--force", action="store_true", help="write over another dataset that this command has written")
+    size = _Parser(add_help=False)
+    size.add_argument("--size", type=_positive, metavar="PIXELS", default=DEFAULT_SIZE, help="of the images (default: %(default)s)")
+
+    description, _, usage = (__doc__ or "").partition("\n\n")
+    parser = _Parser(
+        prog="prepare.py", description=description, epilog=usage, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands.add_parser("digits", parents=[common, size], help="scikit-learn's 1,797 digits, as PNG; a fifth is held out")
+    fashion = commands.add_parser("fashion-mnist", parents=[common, size], help="Debian's Fashion-MNIST, 70,000 images, as JPEG")
+    fashion.add_argument("--source", type=Path, metavar="DIR", default=FASHION_FOLDER, help="(default: %(default)s)")
+    folder = commands.add_parser("folder", parents=[common], help="class folders of JPEG and PNG files, kept as they are")
+    folder.add_argument("source", type=Path, metavar="SOURCE", help="holds class folders, or `train` and `val` with class folders")
+    folder.add_argument(
+        "--validation-fraction", type=_fraction, metavar="F",
+        help=f"part held out by checksum, where there is no `val` (default: {DEFAULT_HELD_OUT})",
+    )  # fmt: skip
+    folder.add_argument("--label-offset", type=_offset, metavar="N", default=0, help="label of the first class (default: 0; ImageNet: 1)")
+    folder.add_argument("--skip-broken", action="store_true", help="leave out files that are no whole image, and list them")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a whole number above 0 expected: {text}")
+    return int(text)
+
+
+def _offset(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number from 0 expected: {text}")
+    return int(text)
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"a number from 0 to below 1 expected: {text}")
+    return value
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

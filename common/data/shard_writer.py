@@ -1,0 +1,98 @@
+"""Writes one record file of images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from mlops_launch.contract import ExitCode
+
+from common.data import records
+from common.data.image import check
+from common.data.journal import Written, replace_file
+from common.data.manifest import Shard
+from common.data.progress import Progress
+from common.data.source import BrokenImage, Item
+from common.errors import TrainingError
+
+# Images that are read and checked at a time, by all threads.
+CHUNK: Final = 64
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that decodes."""
+
+    encoded: bytes
+    size: tuple[int, int]
+
+    @property
+    def encoding(self) -> str:
+        """`jpeg` or `png`."""
+        return "png" if self.encoded.startswith(b"\x89PNG") else "jpeg"
+
+
+def load_images(pool: ThreadPoolExecutor, items: Sequence[Item], progress: Progress) -> Iterator[tuple[Item, Image | BrokenImage]]:
+    """Yield each item with its image, read and decoded by the threads of `pool`, in order."""
+    for first in range(0, len(items), CHUNK):
+        chunk = items[first : first + CHUNK]
+        yield from zip(chunk, pool.map(_load, chunk), strict=True)
+        progress.add(len(chunk))
+
+
+def _load(item: Item) -> Image | BrokenImage:
+    try:
+        encoded = item.load()
+        return Image(encoded, check(encoded))
+    except BrokenImage as error:
+        return error
+    except ValueError as error:
+        return BrokenImage(item.name, str(error))
+
+
+def write_shard(
+    path: Path, images: Iterator[tuple[Item, Image | BrokenImage]], label_offset: int, skip_broken: bool, log: Callable[[str], None]
+) -> Written:
+    """Write the images that `load_images` yields as one record file, which is there under its name only when it is whole.
+
+    Raises TrainingError (BAD_DATA) for a broken image without `skip_broken`.
+    """
+    digest, sizes, encodings, skipped = hashlib.sha256(), [], set(), []
+
+    def write(file: BinaryIO) -> None:
+        for item, image in images:
+            if isinstance(image, BrokenImage):
+                if not skip_broken:
+                    hint = "repair or remove it, or leave such files out with --skip-broken"
+                    raise TrainingError(f"broken image, {image.reason}: {image.name}", hint, ExitCode.BAD_DATA)
+                log(f"left out, {image.reason}: {image.name}")
+                skipped.append(image.name)
+                continue
+            record = records.frame(_example(image.encoded, item.label + label_offset))
+            file.write(record)
+            digest.update(record)
+            sizes.append(image.size)
+            encodings.add(image.encoding)
+
+    replace_file(path, write)
+    shard = Shard(path.name, path.stat().st_size, len(sizes), digest.hexdigest())
+    heights, widths = [height for height, _ in sizes] or [0], [width for _, width in sizes] or [0]
+    return Written(
+        shard, (min(heights), min(widths)), (max(heights), max(widths)), tuple(sorted(encodings)), tuple(skipped)
+    )
+
+
+def _example(encoded: bytes, label: int) -> bytes:
+    """Return a serialized tf.train.Example with ImageNet's feature names."""
+    from tensorflow.train import BytesList, Example, Feature, Features, Int64List
+
+    features = {
+        "image/encoded": Feature(bytes_list=BytesList(value=[encoded])),
+        "image/class/label": Feature(int64_list=Int64List(value=[label])),
+    }
+    # Without `deterministic` the order of the map's keys would change from call to call.
+    return bytes(Example(features=Features(feature=features)).SerializeToString(deterministic=True))

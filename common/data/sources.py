@@ -1,0 +1,143 @@
+"""Real images that need no download: scikit-learn's digits and Debian's Fashion-MNIST."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from mlops_launch.contract import ExitCode
+
+from common.data.manifest import TRAIN, VALIDATION, Colour
+from common.data.records import unreadable
+from common.data.source import Content, Item, Source, held_out
+from common.errors import TrainingError
+
+Pixels = npt.NDArray[np.uint8]
+
+DIGITS_HELD_OUT: Final = 0.2
+FASHION_FOLDER: Final = Path("/usr/share/datasets/fashion-mnist")
+FASHION_CLASSES: Final = (
+    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
+)  # fmt: skip
+FASHION_FILES: Final = {TRAIN: "train", VALIDATION: "t10k"}
+JPEG_QUALITY: Final = 95
+
+
+def digits(size: int, shards: int | None) -> Source:
+    """Return scikit-learn's 1,797 hand-written digits, 8×8, as PNG of `size`×`size` pixels; about a fifth is held out."""
+    made_by = {"preparer": "digits", "size": size, "shards": shards or 4}
+    return Source("digits", made_by, 0, shards or 4, partial(_read_digits, size))
+
+
+def digit_pixels() -> tuple[Pixels, list[int]]:
+    """Return the digits as uint8 [1797, 8, 8] and their labels.
+
+    Raises TrainingError (NO_DATA) where scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        message = "the digits come with scikit-learn, which is not installed"
+        raise TrainingError(message, "pip install scikit-learn", ExitCode.NO_DATA) from error
+    data = load_digits()
+    # 17 grey levels, 0 … 16.
+    return np.round(data.images * (255 / 16)).astype(np.uint8), [int(label) for label in data.target]
+
+
+def _read_digits(size: int) -> Content:
+    pixels, labels = digit_pixels()
+    held = np.array([held_out(image.tobytes(), DIGITS_HELD_OUT) for image in pixels])
+    splits = {
+        split: [Item(f"digit {number}", labels[number], partial(_encode, pixels[number], size, "png")) for number in np.flatnonzero(part)]
+        for split, part in ((TRAIN, ~held), (VALIDATION, held))
+    }
+    mean, std = _statistics(pixels[~held])
+    return Content(tuple(str(digit) for digit in range(10)), splits, mean, std, len(pixels) * size * size * 3)
+
+
+def fashion_mnist(folder: Path, size: int, shards: int | None) -> Source:
+    """Return Zalando's Fashion-MNIST from Debian's package: 60,000 and 10,000 images, 28×28, as JPEG of `size`×`size` pixels.
+
+    Raises TrainingError: NO_DATA where the files are not there.
+    """
+    files = [_idx_file(folder, split, kind) for split in FASHION_FILES for kind in ("images-idx3", "labels-idx1")]
+    for path in files:
+        if not path.is_file():
+            raise TrainingError(
+                f"no Fashion-MNIST there, a file is missing: {path}",
+                "`apt-get install dataset-fashion-mnist`, or name the folder with --source",
+                ExitCode.NO_DATA,
+            )
+    checksums = {path.name: hashlib.sha256(_bytes(path)).hexdigest() for path in files}
+    made_by = {"preparer": "fashion-mnist", "size": size, "shards": shards or 8, "source": checksums}
+    return Source("fashion-mnist", made_by, 0, shards or 8, partial(_read_fashion_mnist, folder, size))
+
+
+def _read_fashion_mnist(folder: Path, size: int) -> Content:
+    splits: dict[str, Sequence[Item]] = {}
+    pixels: dict[str, Pixels] = {}
+    for split, name in FASHION_FILES.items():
+        pixels[split] = _read_idx(_idx_file(folder, split, "images-idx3"), 3)
+        labels = _read_idx(_idx_file(folder, split, "labels-idx1"), 1)
+        if len(pixels[split]) != len(labels) or not len(labels):
+            raise TrainingError(
+                f"{len(pixels[split])} images but {len(labels)} labels in `{folder}`: {name}", "install it again", ExitCode.BAD_DATA
+            )
+        splits[split] = [
+            Item(f"{name} image {number}", int(label), partial(_encode, image, size, "jpeg"))
+            for number, (image, label) in enumerate(zip(pixels[split], labels, strict=True))
+        ]
+    mean, std = _statistics(pixels[TRAIN])
+    images = sum(len(part) for part in pixels.values())
+    # JPEG of quality 95 takes about 1.3 bytes a pixel at 32×32, less above.
+    return Content(FASHION_CLASSES, splits, mean, std, images * (600 + size * size * 2))
+
+
+def _idx_file(folder: Path, split: str, kind: str) -> Path:
+    return folder / f"{FASHION_FILES[split]}-{kind}-ubyte.gz"
+
+
+def _read_idx(path: Path, dimensions: int) -> Pixels:
+    """Return the array of an idx file: two zero bytes, type (8: uint8), dimensions, each size as 4 bytes, data."""
+    try:
+        data = gzip.decompress(_bytes(path))
+        if data[:4] != bytes((0, 0, 8, dimensions)):
+            raise ValueError("not an idx file of bytes")
+        shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    except (ValueError, struct.error, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise TrainingError(f"`{path}` is damaged: {error}", "install or copy it again", ExitCode.BAD_DATA) from error
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _statistics(images: Any) -> tuple[Colour, Colour]:
+    """Return mean and standard deviation of grey images, for three equal channels."""
+    pixels = np.asarray(images, np.float64)
+    mean, std = round(float(pixels.mean()), 4), round(float(pixels.std()), 4)
+    return (mean, mean, mean), (std, std, std)
+
+
+def _encode(image: Pixels, size: int, encoding: str) -> bytes:
+    """Return a grey image [height, width] as a three-channel file of `size`×`size` pixels, resized by bicubic interpolation."""
+    import tensorflow as tf
+
+    with tf.device("/cpu:0"):
+        resized = tf.image.resize(image[:, :, None], [size, size], tf.image.ResizeMethod.BICUBIC)
+        grey = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+        colour = tf.repeat(grey, 3, axis=2)
+        encoded = tf.io.encode_png(colour) if encoding == "png" else tf.io.encode_jpeg(colour, quality=JPEG_QUALITY)
+        return bytes(encoded.numpy())

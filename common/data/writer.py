@@ -1,0 +1,190 @@
+"""Writes a dataset folder: shard by shard, to be killed at any moment and continued by the same call."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from mlops_launch.contract import ExitCode
+
+from common.data import records
+from common.data.journal import Journal, Written, cannot_write, replace_file
+from common.data.manifest import INDEX_FILE, JOURNAL_FILE, MANIFEST_FILE, TRAIN, VALIDATION, Manifest, dumps, load
+from common.data.order import rank_slice
+from common.data.progress import Progress
+from common.data.shard_writer import load_images, write_shard
+from common.data.shards import shard_name
+from common.data.source import Content, Item, Source
+from common.errors import TrainingError
+
+SHARD_BYTES: Final = 128 << 20
+
+
+def write_dataset(
+    source: Source, output: Path, *, force: bool, skip_broken: bool, threads: int, log: Callable[[str], None]
+) -> Manifest:
+    """Write the dataset of `source` to the folder `output`, or what is missing of it, and return its manifest.
+
+    A dataset that is there already is left alone, and log says so. Of an unfinished one the shards whose checksums fit
+    are kept. `force` writes over another dataset.
+
+    Raises TrainingError: CANNOT_CREATE for a folder that cannot be written or holds something else, IO_ERROR for a full
+    disk, BAD_DATA for a broken image without `skip_broken`, USAGE for more shards than images.
+    """
+    with _locked(output):
+        if not force and (manifest := _complete(source, output)) is not None:
+            log(f"already complete: {output}")
+            return manifest
+        journal = Journal(output, source.made_by)
+        resumed = (output / JOURNAL_FILE).exists() and journal.load()
+        if not resumed:
+            _clear(output, journal, force)
+        content = source.read()
+        plan = _plan(source, content)
+        if resumed:
+            log(f"continuing an interrupted preparation: {output}")
+        _check_room(output, content, sum((output / name).stat().st_size for name in plan if (output / name).is_file()))
+        written = _write_shards(source, plan, output, journal, skip_broken, threads, log)
+        manifest = _manifest(source, content, written)
+        shards = [shard for split in (TRAIN, VALIDATION) for shard in manifest.splits.get(split, ())]
+        index = np.concatenate([records.scan(output / shard.name) for shard in shards])
+        replace_file(output / INDEX_FILE, lambda file: np.save(file, index))
+        replace_file(output / MANIFEST_FILE, lambda file: file.write(dumps(manifest).encode()))
+        (output / JOURNAL_FILE).unlink()
+        return manifest
+
+
+@contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Make the folder and keep others from preparing it at the same time; errors of writing become TrainingErrors."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        folder = os.open(output, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise TrainingError(
+                    f"another process prepares a dataset there: {output}", "wait for it, or choose another folder", ExitCode.CANNOT_CREATE
+                ) from None
+            yield
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise cannot_write(output, error) from error
+
+
+def _complete(source: Source, output: Path) -> Manifest | None:
+    """Return the manifest of a dataset that is the one of `source` and has all its files, otherwise None."""
+    if not (output / MANIFEST_FILE).exists():
+        return None
+    manifest = load(output)
+    if manifest is None or manifest.made_by != source.made_by:
+        return None
+    shards = [shard for split in manifest.splits.values() for shard in split]
+    whole = all((output / shard.name).is_file() and (output / shard.name).stat().st_size == shard.bytes for shard in shards)
+    return manifest if whole and (output / INDEX_FILE).is_file() else None
+
+
+def _clear(output: Path, journal: Journal, force: bool) -> None:
+    """Make the folder ready for a new dataset; only files that an earlier call has written are ever removed."""
+    ours = (output / MANIFEST_FILE).exists() or (output / JOURNAL_FILE).exists()
+    shards = [path for split in (TRAIN, VALIDATION) for path in output.glob(f"{split}-?????-of-?????")]
+    if shards and not ours:
+        raise TrainingError(
+            f"the output folder holds record files from elsewhere: {output}", "choose an empty folder", ExitCode.CANNOT_CREATE
+        )
+    if ours and not force:
+        raise TrainingError(
+            f"the output folder holds another dataset, or one made with other settings: {output}",
+            "choose another folder with --output, or write over it with --force",
+            ExitCode.CANNOT_CREATE,
+        )
+    # The journal comes first: from here on the folder counts as unfinished.
+    journal.save()
+    temporary = [path for split in (TRAIN, VALIDATION) for path in output.glob(f".{split}-?????-of-?????.tmp")]
+    for path in (output / MANIFEST_FILE, output / INDEX_FILE, *shards, *temporary):
+        path.unlink(missing_ok=True)
+
+
+def _plan(source: Source, content: Content) -> dict[str, tuple[str, Sequence[Item]]]:
+    """Return for each shard its split and its images, in a fixed random order, so that each shard has images of all classes."""
+    training = len(content.splits[TRAIN])
+    shards = source.shards or max(1, min(training, -(-content.bytes // SHARD_BYTES)))
+    if shards > training:
+        raise TrainingError(f"more shards than the {training} training images: {shards}", "use fewer --shards", ExitCode.USAGE)
+    plan: dict[str, tuple[str, Sequence[Item]]] = {}
+    for split, items in content.splits.items():
+        count = -(-shards * len(items) // training)
+        order = np.random.Generator(np.random.PCG64(0)).permutation(len(items))
+        for number in range(count):
+            start, stop = rank_slice(0, len(items), number, count)
+            plan[shard_name(split, number, count)] = (split, [items[at] for at in order[start:stop]])
+    return plan
+
+
+def _check_room(output: Path, content: Content, there: int) -> None:
+    free, needed = shutil.disk_usage(output).free, content.bytes - there
+    if free < needed:
+        raise TrainingError(
+            f"not enough room in `{output}`, about {needed >> 20} MiB are needed: {free >> 20} MiB",
+            "make room, or choose another folder with --output",
+            ExitCode.IO_ERROR,
+        )
+
+
+def _write_shards(
+    source: Source,
+    plan: dict[str, tuple[str, Sequence[Item]]],
+    output: Path,
+    journal: Journal,
+    skip_broken: bool,
+    threads: int,
+    log: Callable[[str], None],
+) -> dict[str, list[Written]]:
+    written: dict[str, list[Written]] = {}
+    progress = Progress("images", sum(len(items) for _, items in plan.values()))
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for name, (split, items) in plan.items():
+                shard = journal.finished(name)
+                if shard is None:
+                    images = load_images(pool, items, progress)
+                    shard = write_shard(output / name, images, source.label_offset, skip_broken, log)
+                    journal.add(shard)
+                else:
+                    progress.add(len(items))
+                written.setdefault(split, []).append(shard)
+        finally:
+            progress.close()
+    return written
+
+
+def _manifest(source: Source, content: Content, written: dict[str, list[Written]]) -> Manifest:
+    every = [shard for shards in written.values() for shard in shards]
+    used = [shard for shard in every if shard.shard.images]
+    splits = {split: tuple(shard.shard for shard in shards if shard.shard.images) for split, shards in written.items()}
+    if not splits[TRAIN]:
+        raise TrainingError("every training image is broken", None, ExitCode.BAD_DATA)
+    encodings = sorted({encoding for shard in used for encoding in shard.encodings})
+    return Manifest(
+        name=source.name,
+        classes=content.classes,
+        label_offset=source.label_offset,
+        encoding=encodings[0] if len(encodings) == 1 else "mixed",
+        channels=3,
+        smallest=(min(shard.smallest[0] for shard in used), min(shard.smallest[1] for shard in used)),
+        largest=(max(shard.largest[0] for shard in used), max(shard.largest[1] for shard in used)),
+        mean=content.mean,
+        std=content.std,
+        splits={split: shards for split, shards in splits.items() if shards},
+        made_by=source.made_by,
+        skipped=tuple(name for shard in every for name in shard.skipped),
+    )
