@@ -39,7 +39,7 @@ lock: ## Renew requirements/*.txt from setup.py (newest versions)
 	@PYTHON=$(PYTHON) tools/lock
 
 goldens: venv ## Write the expected renderings of tests/manifests anew
-	@python -m pytest tests/manifests --update-goldens -q
+	@UPDATE_GOLDENS=1 python -m pytest -q tests/manifests/test_goldens.py
 
 wheel: venv ## Build the launcher's wheel and source distribution into dist/
 	@python -m build --no-isolation --outdir dist .

@@ -1,0 +1,124 @@
+"""The wheel, installed where neither the checkout nor the development tools can help it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import mlops_launch
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ("quickstart", "common", "models")
+# What the launcher needs at run time, with what that needs: nothing else may be seen by the installed wheel.
+DEVELOPMENT_ONLY = ("pytest", "hypothesis", "mypy", "tensorflow", "numpy", "horovod", "mpi4py")
+
+
+def tracked_package_files() -> dict[str, tuple[bytes, bool]]:
+    """Content and executable bit of each file of the model package that git tracks or would track."""
+    argv = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z", *PACKAGE]
+    names = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\0")
+    paths = {name: ROOT / name for name in names if name and (ROOT / name).is_file()}
+    return {name: (path.read_bytes(), os.access(path, os.X_OK)) for name, path in paths.items()}
+
+
+def tree(folder: Path) -> dict[str, tuple[bytes, bool]]:
+    """Content and executable bit of each file below `folder`."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), os.access(path, os.X_OK)) for path in files}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built by way of the source distribution, from a copy of the tracked files."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
+    argv = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    for name in subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\0"):
+        if name and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+            (source / name).chmod((ROOT / name).stat().st_mode)
+    subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source)], check=True, capture_output=True)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def launcher(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`mlops-launch` in an environment of its own that sees this one's run-time packages and nothing of the checkout."""
+    folder = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, str(wheel)], check=True)
+    (site,) = (folder / "lib").glob("python*/site-packages")
+    for package in runtime_packages():
+        (site / package.name).symlink_to(package)
+    return folder / "bin" / "mlops-launch"
+
+
+def runtime_packages() -> list[Path]:
+    """Files and folders in site-packages of the launcher's requirements, those of the requirements included."""
+    import importlib.metadata as metadata
+
+    from packaging.requirements import Requirement
+
+    seen: set[str] = set()
+    queue = ["click", "ruamel.yaml", "PyYAML", "kubernetes"]
+    tops: set[Path] = set()
+    while queue:
+        name = queue.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        distribution = metadata.distribution(name)
+        site = Path(str(distribution.locate_file("")))
+        tops |= {site / file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")}
+        requirements = map(Requirement, distribution.requires or [])
+        queue += [r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return sorted(tops)
+
+
+def run(program: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(cwd), "LC_ALL": "C.UTF-8"}
+    return subprocess.run([str(program), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_the_environment_lacks_the_development_tools(launcher: Path, tmp_path: Path) -> None:
+    code = f"import importlib.util as u; print([n for n in {DEVELOPMENT_ONLY!r} if u.find_spec(n)])"
+    assert run(launcher.parent / "python", "-c", code, cwd=tmp_path).stdout == "[]\n"
+
+
+def test_help_and_version_work_without_the_development_tools(launcher: Path, tmp_path: Path) -> None:
+    helped = run(launcher, "--help", cwd=tmp_path)
+    assert (helped.returncode, helped.stderr) == (0, "")
+    assert helped.stdout.startswith("Usage: mlops-launch ")
+    assert mlops_launch.__version__ in run(launcher, "--version", cwd=tmp_path).stdout
+
+
+def test_init_unpacks_the_model_package_byte_for_byte(launcher: Path, tmp_path: Path) -> None:
+    made = run(launcher, "init", "package", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    unpacked = tree(tmp_path / "package")
+    expected = tracked_package_files()
+    assert sorted(unpacked) == sorted(expected)
+    assert unpacked == expected
+
+
+def test_the_unpacked_overlay_renders(launcher: Path, tmp_path: Path) -> None:
+    run(launcher, "init", "package", cwd=tmp_path)
+    here, there = (
+        subprocess.run(["kubectl", "kustomize", str(root / "quickstart" / "k8s" / "mlops" / "multi-node")], capture_output=True, check=True)
+        for root in (ROOT, tmp_path / "package")
+    )
+    assert (there.stdout, there.stderr) == (here.stdout, b"")
+
+
+def test_the_wheel_holds_no_cache_and_nothing_twice(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert len(names) == len(set(names))
+    assert [name for name in names if "__pycache__" in name or name.endswith(".pyc")] == []
+    assert {name.split("/")[0] for name in names} == {"mlops_launch", f"mlops_launch-{mlops_launch.__version__}.dist-info"}
