@@ -61,11 +61,16 @@ class OverlayFiles:
         return next(iter(self.trees.get(self.kustomization, [])), None)
 
     @cached_property
+    def env_file_names(self) -> tuple[str, ...]:
+        """The env files that the kustomization's ConfigMap generators name; mlops.env when they name none."""
+        generators = _items(yamltext.child(self.kustomization_tree, "configMapGenerator"))
+        names = [yamltext.scalar(item) for generator in generators for item in _items(yamltext.child(generator, "envs"))]
+        return tuple(name for name in names if name is not None) or (ENV_FILE,)
+
+    @cached_property
     def env_files(self) -> Mapping[str, EnvFile]:
-        """The env files of the kustomization's ConfigMap generators; mlops.env when it names none or does not parse."""
-        generators = yamltext.child(self.kustomization_tree, "configMapGenerator")
-        names = [str(item.value) for generator in _items(generators) for item in _items(yamltext.child(generator, "envs"))]
-        return {name: EnvFile(self.texts[name]) for name in names or [ENV_FILE] if name in self.texts}
+        """The env files that are there."""
+        return {name: EnvFile(self.texts[name]) for name in self.env_file_names if name in self.texts}
 
     @cached_property
     def patch_names(self) -> tuple[str, ...]:

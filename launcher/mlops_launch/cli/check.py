@@ -1,0 +1,56 @@
+"""`mlops-launch check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlops_launch.cli.shared import echo_json, json_option, note
+from mlops_launch.doors.process import Processes
+from mlops_launch.errors import UsageError
+
+
+@click.command("check")
+@click.argument("overlay", type=click.Path(path_type=Path), required=False)
+@json_option
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
+@click.option("--rules", is_flag=True, help="List the rules instead; needs no OVERLAY.")
+@click.option("--markdown", is_flag=True, help="With --rules: the documentation page.")
+@click.pass_context
+def command(context: click.Context, overlay: Path | None, as_json: bool, strict: bool, rules: bool, markdown: bool) -> None:
+    r"""Look for mistakes in an overlay.
+
+    Prints a finding a line with its severity, rule, place and message, and the hint below it. No cluster is
+    asked. Exits with 1 when there is an error.
+
+    \b
+    Examples:
+      mlops-launch check quickstart/k8s/mlops/multi-node
+      mlops-launch check --rules
+    """
+    if rules or markdown:
+        from mlops_launch.core.rules.registry import RULES, to_markdown
+
+        if markdown:
+            click.echo(to_markdown(), nl=False)
+        elif as_json:
+            echo_json({"rules": [{"id": r.id, "severity": r.severity, "summary": r.summary, "why": r.why} for r in RULES]})
+        else:
+            width = max(len(rule.id) for rule in RULES)
+            click.echo("\n".join(f"{rule.id:<{width}}  {rule.severity:<7}  {rule.summary}" for rule in RULES))
+        return
+    if overlay is None:
+        raise UsageError("no overlay given", "for instance `mlops-launch check quickstart/k8s/mlops/multi-node`")
+    from mlops_launch.use.check import check_overlay
+
+    findings = check_overlay(overlay, Processes())
+    if as_json:
+        echo_json({"findings": [finding.to_json() for finding in findings]})
+    else:
+        for finding in findings:
+            click.echo(finding.to_text())
+    if not findings:
+        note("no problems found")
+    if any(strict or finding.severity == "error" for finding in findings):
+        context.exit(1)

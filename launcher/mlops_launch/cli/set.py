@@ -1,0 +1,101 @@
+"""`mlops-launch set`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlops_launch.cli.shared import note, overlay_argument
+from mlops_launch.doors.process import Processes
+from mlops_launch.errors import UsageError
+
+# Option → the key of mlops.env that it stands for.
+_KEYS = {
+    "registry": "REGISTRY",
+    "image_tag": "IMAGE_TAG",
+    "dataset_dir": "DATASET_DIR",
+    "model_dir": "MODEL_DIR",
+    "output_dir": "OUTPUT_DIR",
+}
+
+
+@click.command("set")
+@overlay_argument
+@click.option("--user", metavar="U[:G[:F]]", help="uid, gid and fsGroup of the pods; what is left out is the number before.")
+@click.option("--gpus", type=int, metavar="N", help="GPUs a worker, or of the Pod.")
+@click.option("--workers", type=int, metavar="N", help="Worker pods of an MPIJob.")
+@click.option("--slots", type=int, metavar="N", help="Ranks a worker.")
+@click.option("--cpu", metavar="Q", help="CPU limit of a worker, or of the Pod: 4, 500m.")
+@click.option("--memory", metavar="Q", help="Memory limit of a worker, or of the Pod: 8Gi.")
+@click.option("--preset", metavar="P", help="demo, one_epoch, full or benchmark.")
+@click.option("--namespace", metavar="NS", help="Namespace of all objects.")
+@click.option("--registry", metavar="R", help="Where the image comes from, without its tag.")
+@click.option("--image-tag", metavar="T", help="The image's tag.")
+@click.option("--dataset-dir", metavar="P", help="Where the dataset claim is mounted.")
+@click.option("--model-dir", metavar="P", help="The folder that holds common/ and models/.")
+@click.option("--output-dir", metavar="P", help="This run's folder below the output claim's mount path.")
+@click.option("--dry-run", is_flag=True, help="Print the difference and change nothing.")
+@click.argument("variables", metavar="[KEY=VALUE]...", nargs=-1)
+def command(overlay: Path, dry_run: bool, variables: tuple[str, ...], **options: Any) -> None:
+    r"""Change values in the files of an overlay.
+
+    Prints the difference. Comments, order and quotes of everything else stay. A change that `check` would
+    call an error is refused, and no file is changed. KEY=VALUE is any key of mlops.env.
+
+    \b
+    Examples:
+      mlops-launch set quickstart/k8s/mlops/multi-node --user 1234:5678 --gpus 4 --workers 3
+      mlops-launch set quickstart/k8s/mlops/multi-node --preset one_epoch MLOPS_SEED=7
+    """
+    from mlops_launch.use.edit import edit_overlay
+
+    changes = _changes(variables, options)
+    edit = edit_overlay(overlay, changes, Processes(), dry_run=dry_run)
+    click.echo(edit.diff, nl=False)
+    if not edit.texts:
+        note("no change")
+    elif dry_run:
+        note("dry run: no file was changed")
+
+
+def _changes(words: tuple[str, ...], options: dict[str, Any]) -> Any:
+    """Return the checked values as `Changes`."""
+    from mlops_launch.core import values
+    from mlops_launch.core.changes import Changes
+
+    variables: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"not KEY=VALUE: {word}", "for instance MLOPS_SEED=7")
+        _add(variables, key, value)
+    for option, key in _KEYS.items():
+        if options[option] is not None:
+            _add(variables, key, options[option])
+    if all(value is None for value in options.values()) and not variables:
+        raise UsageError("nothing to set", "give an option or KEY=VALUE; `mlops-launch set --help` lists them")
+    if "REGISTRY" in variables:
+        values.require_registry(variables["REGISTRY"])
+    if "IMAGE_TAG" in variables:
+        values.require_tag(variables["IMAGE_TAG"])
+    return Changes(
+        user=None if options["user"] is None else values.parse_user(options["user"]),
+        gpus=None if options["gpus"] is None else values.require_count(options["gpus"], "GPUs", 0),
+        workers=None if options["workers"] is None else values.require_count(options["workers"], "workers", 1),
+        slots=None if options["slots"] is None else values.require_count(options["slots"], "slots", 1),
+        cpu=None if options["cpu"] is None else values.require_quantity(options["cpu"], "CPU"),
+        memory=None if options["memory"] is None else values.require_quantity(options["memory"], "memory"),
+        preset=options["preset"],
+        namespace=None if options["namespace"] is None else values.require_namespace(options["namespace"]),
+        variables=variables,
+    )
+
+
+def _add(variables: dict[str, str], key: str, value: str) -> None:
+    if variables.get(key, value) != value:
+        raise UsageError(f"two values for `{key}`: {variables[key]} and {value}", "give one of them")
+    if not value.strip():
+        raise UsageError(f"no value for: {key}", "to get the default, remove the line from mlops.env by hand")
+    variables[key] = value
