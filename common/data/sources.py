@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import struct
@@ -136,8 +137,18 @@ def _encode(image: Pixels, size: int, encoding: str) -> bytes:
     import tensorflow as tf
 
     with tf.device("/cpu:0"):
+        return bytes(_encoder(size, encoding)(image).numpy())
+
+
+@functools.cache
+def _encoder(size: int, encoding: str) -> Any:
+    """Return the graph function of `_encode`."""
+    import tensorflow as tf
+
+    def encode(image: Any) -> Any:
         resized = tf.image.resize(image[:, :, None], [size, size], tf.image.ResizeMethod.BICUBIC)
         grey = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
         colour = tf.repeat(grey, 3, axis=2)
-        encoded = tf.io.encode_png(colour) if encoding == "png" else tf.io.encode_jpeg(colour, quality=JPEG_QUALITY)
-        return bytes(encoded.numpy())
+        return tf.io.encode_png(colour) if encoding == "png" else tf.io.encode_jpeg(colour, quality=JPEG_QUALITY)
+
+    return tf.function(encode, input_signature=[tf.TensorSpec([None, None], tf.uint8)])
