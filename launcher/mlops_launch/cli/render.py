@@ -21,6 +21,6 @@ def command(overlay: Path) -> None:
     Example:
       mlops-launch render quickstart/k8s/mlops/multi-node
     """
-    from mlops_launch.use.render import render_text
+    from mlops_launch.use.render import render_or_explain
 
-    click.echo(render_text(overlay, Processes()), nl=False)
+    click.echo(render_or_explain(overlay, Processes()), nl=False)

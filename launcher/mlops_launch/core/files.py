@@ -62,15 +62,15 @@ class OverlayFiles:
 
     @cached_property
     def env_file_names(self) -> tuple[str, ...]:
-        """The env files that the kustomization's ConfigMap generators name; mlops.env when they name none."""
+        """The env files that the kustomization's ConfigMap generators name."""
         generators = _items(yamltext.child(self.kustomization_tree, "configMapGenerator"))
         names = [yamltext.scalar(item) for generator in generators for item in _items(yamltext.child(generator, "envs"))]
-        return tuple(name for name in names if name is not None) or (ENV_FILE,)
+        return tuple(name for name in names if name is not None)
 
     @cached_property
     def env_files(self) -> Mapping[str, EnvFile]:
-        """The env files that are there."""
-        return {name: EnvFile(self.texts[name]) for name in self.env_file_names if name in self.texts}
+        """The env files that are there; mlops.env when the kustomization names none."""
+        return {name: EnvFile(self.texts[name]) for name in self.env_file_names or [ENV_FILE] if name in self.texts}
 
     @cached_property
     def patch_names(self) -> tuple[str, ...]:

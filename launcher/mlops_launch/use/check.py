@@ -7,7 +7,7 @@ from pathlib import Path
 from mlops_launch.core.files import OverlayFiles
 from mlops_launch.core.rules.base import Subject
 from mlops_launch.core.rules.finding import Finding
-from mlops_launch.core.rules.registry import find_problems
+from mlops_launch.core.rules.registry import RENDER_RULES, find_problems
 from mlops_launch.core.workload import Workload, find_workload
 from mlops_launch.doors.process import Processes
 from mlops_launch.errors import LauncherError, ProcessError
@@ -54,10 +54,22 @@ def require_clean(findings: list[Finding]) -> None:
     """
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
-        first, more = errors[0], len(errors) - 1
-        place = f"{first.place}: " if first.place else ""
-        rest = f" ({more} more: `mlops-launch check` lists all)" if more else ""
-        raise LauncherError(f"{place}{first.message}", f"{first.hint}{rest}")
+        raise _as_error(errors)
+
+
+def explain(overlay: Path, error: ProcessError) -> LauncherError:
+    """Return why the overlay does not render: what a rule knows about it, with file and line, else kubectl's words."""
+    files = read_files(overlay)
+    findings = find_problems(Subject(files, render_error=_reason(error, files, overlay)))
+    causes = [finding for finding in findings if finding.rule in RENDER_RULES]
+    return _as_error(causes) if causes else error
+
+
+def _as_error(errors: list[Finding]) -> LauncherError:
+    first, more = errors[0], len(errors) - 1
+    place = f"{first.place}: " if first.place else ""
+    rest = f" ({more} more: `mlops-launch check` lists all)" if more else ""
+    return LauncherError(f"{place}{first.message}", f"{first.hint}{rest}")
 
 
 def _workload(text: str) -> tuple[Workload | None, str | None]:
@@ -73,4 +85,4 @@ def _reason(error: ProcessError, files: OverlayFiles, rendered_from: Path) -> st
     reason = (lines[-1] if lines else error.message).removeprefix("error: ").removeprefix("`: ")
     for folder in (str(rendered_from.resolve()), str(rendered_from)):
         reason = reason.replace(folder, files.folder)
-    return reason
+    return f"kubectl does not render the overlay: {reason}"

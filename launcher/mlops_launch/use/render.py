@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,9 @@ def require_overlay(folder: Path) -> Path:
         UsageError: it is no folder, or holds no kustomization.
     """
     if not any((folder / name).is_file() for name in KUSTOMIZATION_NAMES):
-        raise UsageError(f"no kustomization.yaml in: {folder}", "give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node")
+        raise UsageError(
+            f"no kustomization.yaml in: {folder}", "give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node"
+        )
     return folder
 
 
@@ -40,8 +41,22 @@ def render_text(overlay: Path, processes: Processes) -> str:
     version, built = processes.run_together([kubectl, "version", "--client", "--output=json"], [kubectl, "kustomize", str(overlay)])
     require_version(version)
     if built.returncode != 0:
-        raise render_error(built.argv, built.returncode, built.stderr)
+        raise ProcessError(built.argv, built.returncode, built.stderr)
     return built.stdout
+
+
+def render_or_explain(overlay: Path, processes: Processes) -> str:
+    """Return what `render_text` returns; when kubectl fails, look for the file and line that it does not name.
+
+    Raises:
+        LauncherError: kubectl is missing, too old, or the overlay does not render.
+    """
+    try:
+        return render_text(overlay, processes)
+    except ProcessError as error:
+        from mlops_launch.use.check import explain  # only now: the rules would slow down every rendering
+
+        raise explain(overlay, error) from error
 
 
 def require_version(version: Completed) -> None:
@@ -57,11 +72,6 @@ def require_version(version: Completed) -> None:
         raise LauncherError(f"cannot read the version of kubectl: {version.argv[0]}", KUBECTL_HINT) from error
     if (major, minor) < OLDEST_KUSTOMIZE:
         raise LauncherError(f"kubectl is too old: {version.argv[0]} embeds kustomize {text}, needed is 5.1", KUBECTL_HINT)
-
-
-def render_error(argv: Sequence[str], returncode: int, stderr: str) -> ProcessError:
-    """Return the error for an overlay that does not render."""
-    return ProcessError(argv, returncode, stderr)
 
 
 def parse_objects(text: str) -> list[dict[str, Any]]:

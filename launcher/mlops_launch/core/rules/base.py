@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops_launch.core.files import OverlayFiles, pod_path
 from mlops_launch.core.rules.finding import Finding, Severity
-from mlops_launch.core.workload import Role, Workload
+from mlops_launch.core.workload import Mount, Role, Volume, Workload
 from mlops_launch.core.yamltext import Named, Path
 
 
@@ -116,6 +116,21 @@ class Rule:
 def containers(role: Role) -> list[Mapping[str, Any]]:
     """Return the role's containers, an empty list when a patch has wiped them."""
     return mappings(role.pod.get("containers"))
+
+
+def mounts(role: Role) -> list[Mount]:
+    """Return the mounts of the role's first container, as far as they can be read."""
+    found = mappings(containers(role)[0].get("volumeMounts"))
+    return [Mount(str(m.get("name")), str(m.get("mountPath")), m.get("readOnly") is True, str(m.get("subPath") or "")) for m in found]
+
+
+def volumes(role: Role) -> list[Volume]:
+    """Return the role's volumes, as far as they can be read."""
+    found = []
+    for volume in mappings(role.pod.get("volumes")):
+        kind = next((str(key) for key in volume if key != "name"), "emptyDir")
+        found.append(Volume(str(volume.get("name")), kind, mapping(volume.get(kind))))
+    return found
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:

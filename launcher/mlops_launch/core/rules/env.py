@@ -224,8 +224,8 @@ RULES = (
         "env-unknown",
         "error",
         "Nothing reads a key of mlops.env",
-        "A misspelt key leaves the default in force. Keys are REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, MODEL_SCRIPT, "
-        "MLOPS_<FLAG> for every flag of the trainer, the variables of the libraries, and what the launcher's command names.",
+        "A misspelt key leaves the default in force. Keys are REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, "
+        "MODEL_SCRIPT, MLOPS_<FLAG> for every flag of the trainer, the variables of the libraries, and what the launcher's command names.",
         _unknown_key,
     ),
     Rule(

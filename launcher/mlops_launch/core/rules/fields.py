@@ -26,18 +26,21 @@ _RUN_POLICY: Final = _words("cleanPodPolicy ttlSecondsAfterFinished activeDeadli
 _ROLES: Final = _words("Launcher Worker")
 _REPLICA: Final = _words("replicas template restartPolicy")
 _POD: Final = _words(
-    "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy enableServiceLinks ephemeralContainers hostAliases hostIPC "
-    "hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets initContainers nodeName nodeSelector os overhead preemptionPolicy priority "
-    "priorityClassName readinessGates resourceClaims resources restartPolicy runtimeClassName schedulerName schedulingGates securityContext serviceAccount "
-    "serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations topologySpreadConstraints volumes workloadRef"
+    "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy enableServiceLinks "
+    "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets "
+    "initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates "
+    "resourceClaims resources restartPolicy runtimeClassName schedulerName schedulingGates securityContext serviceAccount "
+    "serviceAccountName setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations "
+    "topologySpreadConstraints volumes workloadRef"
 )
 _POD_CONTEXT: Final = _words(
-    "appArmorProfile fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot runAsUser seLinuxChangePolicy seLinuxOptions seccompProfile supplementalGroups "
-    "supplementalGroupsPolicy sysctls windowsOptions"
+    "appArmorProfile fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot runAsUser seLinuxChangePolicy seLinuxOptions "
+    "seccompProfile supplementalGroups supplementalGroupsPolicy sysctls windowsOptions"
 )
 _CONTAINER: Final = _words(
-    "args command env envFrom image imagePullPolicy lifecycle livenessProbe name ports readinessProbe resizePolicy resources restartPolicy restartPolicyRules "
-    "securityContext startupProbe stdin stdinOnce terminationMessagePath terminationMessagePolicy tty volumeDevices volumeMounts workingDir"
+    "args command env envFrom image imagePullPolicy lifecycle livenessProbe name ports readinessProbe resizePolicy "
+    "resources restartPolicy restartPolicyRules securityContext startupProbe stdin stdinOnce terminationMessagePath "
+    "terminationMessagePolicy tty volumeDevices volumeMounts workingDir"
 )
 _RESOURCES: Final = _words("limits requests claims")
 
@@ -89,7 +92,8 @@ RULES = (
         "field-unknown",
         "error",
         "The patch has a field that a Pod or an MPIJob does not have",
-        "kustomize merges a misspelt field without a word; the API server refuses it, or drops it and the value that was meant stays as it was.",
+        "kustomize merges a misspelt field without a word; the API server refuses it, or drops it "
+        "and the value that was meant stays as it was.",
         _unknown_field,
     ),
 )

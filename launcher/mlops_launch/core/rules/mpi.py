@@ -148,7 +148,8 @@ RULES = (
         "mpi-hostfile",
         "error",
         "mpirun gets no hostfile",
-        "Open MPI 5 ignores the names that mpi-operator sets. Every rank starts in the launcher pod, the workers idle, and the job still succeeds.",
+        "Open MPI 5 ignores the names that mpi-operator sets. Every rank starts in the launcher pod, "
+        "the workers idle, and the job still succeeds.",
         _hostfile,
     ),
     Rule(

@@ -69,7 +69,7 @@ def _creation_policy(subject: Subject) -> Iterator[Problem]:
         )
     elif scheduling and scheduling.get("minAvailable") != workers:
         yield Problem(
-            f"gang scheduling waits for a launcher that waits for the workers: minAvailable {scheduling.get('minAvailable') or 'is not set'}",
+            f"gang scheduling and launcher wait for each other: minAvailable {scheduling.get('minAvailable') or 'is not set'}",
             f"set `minAvailable: {workers}` (the workers) under `schedulingPolicy`",
             subject.at_patch(("spec", "runPolicy", "schedulingPolicy")),
         )
@@ -113,7 +113,8 @@ RULES = (
         "mpi-creation-policy",
         "warning",
         "The launcher's creation does not fit the workers'",
-        "AtStartup lets the launcher fail until the workers are up; WaitForWorkersReady with gang scheduling deadlocks unless `minAvailable` is the number of workers.",
+        "AtStartup lets the launcher fail until the workers are up; "
+        "WaitForWorkersReady with gang scheduling deadlocks unless `minAvailable` is the number of workers.",
         _creation_policy,
     ),
     Rule(

@@ -30,7 +30,7 @@ def _pod_name(subject: Subject) -> Iterator[Problem]:
     if not is_dns_label(last):
         yield Problem(
             f"a pod cannot have this name of {len(last)} characters: {last}",
-            "lower-case letters, digits and `-`, at most 63 characters with the `-worker-N` behind it; the operator gives no sign otherwise",
+            "lower-case letters, digits and `-`, at most 63 characters together with `-worker-N`",
             subject.at_patch(("metadata", "name")),
         )
 
@@ -111,7 +111,8 @@ RULES = (
         "name-length",
         "error",
         "A pod's name is too long or no DNS label",
-        "`<name>-worker-N` must be a DNS label of at most 63 characters; mpi-operator then gives an event and no condition, and the job waits for ever.",
+        "`<name>-worker-N` must be a DNS label of at most 63 characters; "
+        "mpi-operator then gives an event and no condition, and the job waits for ever.",
         _pod_name,
     ),
     Rule(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from mlops_launch.contract import DATASET_DIR, IMAGE_MODEL_DIR, MODEL_DIR, OUTPUT_DIR
-from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, mappings
+from mlops_launch.core.rules.base import Problem, Rule, Subject, mounts, volumes
 from mlops_launch.core.workload import Mount, Role, Volume
 
 _KEYS = (DATASET_DIR, MODEL_DIR, OUTPUT_DIR)
@@ -33,20 +33,13 @@ def _is_below(path: str, folder: str) -> bool:
     return PurePosixPath(path).is_relative_to(PurePosixPath(folder))
 
 
-def _mounts(role: Role) -> list[Mount]:
-    return [
-        Mount(str(m.get("name")), str(m.get("mountPath")), bool(m.get("readOnly", False)), str(m.get("subPath") or ""))
-        for m in mappings(containers(role)[0].get("volumeMounts"))
-    ]
-
-
 def _volume(role: Role, mount: Mount) -> Volume | None:
-    return next((volume for volume in role.volumes if volume.name == mount.volume), None)
+    return next((volume for volume in volumes(role) if volume.name == mount.volume), None)
 
 
 def _mount_of(role: Role, path: str) -> Mount | None:
     """Return the mount that `path` lies on: the longest one."""
-    found = [mount for mount in _mounts(role) if _is_below(path, mount.path)]
+    found = [mount for mount in mounts(role) if _is_below(path, mount.path)]
     return max(found, key=lambda mount: len(PurePosixPath(mount.path).parts), default=None)
 
 
@@ -97,7 +90,7 @@ def _output_not_kept(subject: Subject) -> Iterator[Problem]:
         mount = _mount_of(role, value)
         volume = _volume(role, mount) if mount else None
         if mount is None or volume is None or volume.kind in ("emptyDir", "configMap", "secret", "downwardAPI", "projected"):
-            claims = [m.path for m in _mounts(role) if (v := _volume(role, m)) and v.claim and not m.read_only]
+            claims = [m.path for m in mounts(role) if (v := _volume(role, m)) and v.claim and not m.read_only]
             hint = (
                 f"choose a folder below {' or '.join(claims)}, where a claim is mounted"
                 if claims
@@ -142,7 +135,7 @@ def _dataset_not_mounted(subject: Subject) -> Iterator[Problem]:
 def _mounts_collide(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
         seen: dict[str, str] = {}
-        for mount in _mounts(role):
+        for mount in mounts(role):
             path = str(PurePosixPath(mount.path))
             if path in seen:
                 place = subject.at_variable(DATASET_DIR) if path == _value(subject, DATASET_DIR) else subject.at_pod(role, "containers")
@@ -170,8 +163,8 @@ def _model_hidden(subject: Subject) -> Iterator[Problem]:
 
 def _unmounted_volume(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        names = {volume.get("name") for volume in mappings(role.pod.get("volumes"))}
-        for mount in _mounts(role):
+        names = {volume.name for volume in volumes(role)}
+        for mount in mounts(role):
             if mount.volume not in names:
                 yield Problem(
                     f"role {role.name} mounts a volume that there is not: {mount.volume}",

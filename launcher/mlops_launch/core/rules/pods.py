@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, mapping, mappings
+from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, mapping, mappings, volumes
 from mlops_launch.core.workload import Role
 from mlops_launch.core.yamltext import Named
 
@@ -106,7 +106,7 @@ def _seccomp(subject: Subject) -> Iterator[Problem]:
 
 def _volumes(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        for volume in role.volumes:
+        for volume in volumes(role):
             if volume.kind not in _ALLOWED_VOLUMES:
                 yield Problem(
                     f"volume `{volume.name}` of {role.name} is of a kind that is not allowed: {volume.kind}",
@@ -140,7 +140,8 @@ RULES = (
         "container-wiped",
         "error",
         "A patch has wiped a container's image, command or envFrom",
-        "Without the schema of the base, kustomize replaces an MPIJob's list of containers as a whole, without a warning. A misspelt container name adds one without an image.",
+        "Without the schema of the base, kustomize replaces an MPIJob's list of containers as a whole, without a warning. "
+        "A misspelt container name adds one without an image.",
         _wiped,
     ),
     Rule(

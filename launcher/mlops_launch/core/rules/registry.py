@@ -20,6 +20,8 @@ TOPICS: Final = {
     "Names, images and scripts": names.RULES,
 }
 RULES: Final[tuple[Rule, ...]] = tuple(rule for rules in TOPICS.values() for rule in rules)
+# The rules that say why an overlay does not render.
+RENDER_RULES: Final = syntax.RENDER_RULES
 
 
 def find_problems(subject: Subject) -> list[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from mlops_launch.core import yamltext
+from mlops_launch.core.rules import env
 from mlops_launch.core.rules.base import NOWHERE, Place, Problem, Rule, Subject
 from mlops_launch.core.values import did_you_mean
 
@@ -96,16 +97,16 @@ def _missing_file(subject: Subject) -> Iterator[Problem]:
     for number, path in enumerate(subject.files.patch_names):
         if path not in subject.files.texts:
             yield Problem(f"no such file: {path}", "correct the name under `patches`", Place(name, _line_of_patch(tree, number)))
+    for path in subject.files.env_file_names:
+        if path not in subject.files.texts:
+            place = Place(name, yamltext.line_of(tree, ("configMapGenerator",)))
+            yield Problem(f"no such file: {path}", "correct the name under `configMapGenerator`, or restore the file", place)
 
 
 def _does_not_render(subject: Subject) -> Iterator[Problem]:
-    if subject.render_error is None or any((*_yaml_error(subject), *_unknown_field(subject), *_missing_file(subject))):
-        return
-    yield Problem(
-        f"the overlay does not render: {subject.render_error}",
-        f"run it by hand: kubectl kustomize {subject.files.folder}",
-        _place_of(subject),
-    )
+    if subject.render_error is not None and not any(check for rule in _CAUSES for check in rule.findings(subject)):
+        hint = f"run it by hand: kubectl kustomize {subject.files.folder}"
+        yield Problem(subject.render_error, hint, _place_of(subject))
 
 
 def _place_of(subject: Subject) -> Place:
@@ -126,7 +127,7 @@ def _line_of_patch(tree: Node | None, number: int) -> int | None:
     return named[number].start_mark.line + 1 if number < len(named) else None
 
 
-RULES = (
+_KUSTOMIZE = (
     Rule(
         "yaml-error",
         "error",
@@ -162,6 +163,13 @@ RULES = (
         "The overlay does not render.",
         _missing_file,
     ),
+)
+# Rules that say better than kubectl why an overlay does not render.
+_NAMES = ("yaml-error", "kustomize-field", "kustomize-file", "env-duplicate", "env-export", "env-space", "env-missing")
+_CAUSES = tuple(rule for rule in (*_KUSTOMIZE, *env.RULES) if rule.id in _NAMES)
+
+RULES = (
+    *_KUSTOMIZE,
     Rule(
         "render-failed",
         "error",
@@ -170,3 +178,5 @@ RULES = (
         _does_not_render,
     ),
 )
+
+RENDER_RULES = frozenset({*_NAMES, "render-failed"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, is_integer, mapping
+from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, is_integer, mapping, mounts, volumes
 from mlops_launch.core.values import LARGEST_ID
 from mlops_launch.core.yamltext import Named
 
@@ -61,16 +61,16 @@ def _same_user(subject: Subject) -> Iterator[Problem]:
 
 def _passwd_line(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        volumes = {v.name: v for v in role.volumes}
-        mount = next((m for m in role.mounts if m.path == "/etc/passwd"), None)
-        if mount is None or mount.volume not in volumes:
+        known = {volume.name: volume for volume in volumes(role)}
+        mount = next((m for m in mounts(role) if m.path == "/etc/passwd"), None)
+        if mount is None or mount.volume not in known:
             yield Problem(
                 f"{role.name} mounts no passwd line over /etc/passwd",
                 "the overlay's base mounts the ConfigMap `passwd` there; ssh refuses a uid without an entry",
                 subject.at_pod(role, "volumes"),
             )
             continue
-        name = str(volumes[mount.volume].source.get("name"))
+        name = str(known[mount.volume].source.get("name"))
         lines = (subject.workload.config_maps.get(name, {}) if subject.workload else {}).get(mount.sub_path or "passwd", "").splitlines()
         uid, gid, _ = role.user
         if is_integer(uid) and is_integer(gid) and f"{uid}:{gid}" not in {":".join(line.split(":")[2:4]) for line in lines}:

@@ -64,7 +64,8 @@ RULES = (
         "variable-not-exported",
         "error",
         "A variable of the launcher does not reach the ranks",
-        "ssh starts with an empty environment: only what mpirun exports with `-x` arrives on a worker. In a local run every rank inherits everything, which hides it.",
+        "ssh starts with an empty environment: only what mpirun exports with `-x` arrives on a worker. "
+        "In a local run every rank inherits everything, which hides it.",
         _not_exported,
     ),
     Rule(
