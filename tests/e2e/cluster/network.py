@@ -1,0 +1,52 @@
+"""The sandbox's network: a bridge for the pods, and one link pair that lets the host reach API server and pods.
+
+There is no way out: a pod of the test cluster reaches the node and other pods, and nothing else.
+"""
+
+import subprocess
+
+from .settings import BRIDGE, HOST_LINK, LINK_NETWORK_CLUSTER, LINK_NETWORK_HOST, NODE_ADDRESS, POD_NETWORK, SERVICE_NETWORK, ClusterError
+
+# A service's address needs some route before the firewall can replace it by a pod's.
+INSIDE = f"""
+ip link set lo up
+ip link add {BRIDGE} type bridge
+ip address add {NODE_ADDRESS}/24 dev {BRIDGE}
+ip link set {BRIDGE} up
+ip route add {SERVICE_NETWORK} dev {BRIDGE}
+echo 1 >/proc/sys/net/ipv4/ip_forward
+"""
+
+
+def connect(pid: int) -> None:
+    """Makes the link pair between the host and the network namespace of process `pid`.
+
+    Raises:
+        ClusterError: the pod network is in use on this machine, or a command failed.
+    """
+    taken = _ip("route", "show", POD_NETWORK)
+    if taken:
+        raise ClusterError(f"the pod network {POD_NETWORK} has a route on this machine already: {taken}")
+    _ip("link", "add", HOST_LINK, "type", "veth", "peer", "name", "host0", "netns", str(pid))
+    _ip("address", "add", f"{LINK_NETWORK_HOST}/30", "dev", HOST_LINK)
+    _ip("link", "set", HOST_LINK, "up")
+    enter = ["nsenter", f"--target={pid}", "--net", "--"]
+    _run([*enter, "ip", "address", "add", f"{LINK_NETWORK_CLUSTER}/30", "dev", "host0"])
+    _run([*enter, "ip", "link", "set", "host0", "up"])
+    _ip("route", "add", POD_NETWORK, "via", LINK_NETWORK_CLUSTER)
+
+
+def disconnect() -> None:
+    """Removes the host's end, and with it the other end and the route; harmless when it is not there."""
+    subprocess.run(["ip", "link", "delete", HOST_LINK], capture_output=True, check=False)
+
+
+def _ip(*arguments: str) -> str:
+    return _run(["ip", *arguments])
+
+
+def _run(argv: list[str]) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ClusterError(f"`{' '.join(argv)}` failed with exit code {done.returncode}: {done.stderr.strip()}")
+    return done.stdout.strip()
