@@ -6,7 +6,7 @@ Volumes become folders, and every value or argument that equals a mount path, or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mlops_launch.errors import LauncherError, UsageError
 
 # The kinds of volume that begin empty and end with the pod.
 SCRATCH_KINDS = frozenset({"emptyDir", "ephemeral"})
+CHECKOUT = "checkout"  # the name of the mount at MODEL_DIR when it is no volume
 CHECKOUT_HINT = "give the folder that holds common/ and models/ with `--model-dir`, or unpack one with `mlops-launch init DIR`"
 
 
@@ -64,6 +65,7 @@ class LocalPlan:
         folders: to be made before.
         files: to be written before.
         world_size: ranks.
+        shared_memory: one of the folders; to be removed after.
     """
 
     argv: tuple[str, ...]
@@ -71,14 +73,19 @@ class LocalPlan:
     folder: Path
     mounts: tuple[LocalMount, ...]
     folders: tuple[Path, ...]
-    files: Mapping[Path, str] = field(default_factory=dict)
-    world_size: int = 1
+    files: Mapping[Path, str]
+    world_size: int
+    shared_memory: Path
 
     @property
     def output(self) -> Path | None:
         """The run's output folder, or None when the workload names none."""
         value = self.environment.get(contract.OUTPUT_DIR)
         return Path(value) if value else None
+
+    def below_checkout(self, path: str) -> bool:
+        """Return whether `path` lies in the folder that holds common/ and models/."""
+        return any(path.startswith(f"{mount.source}/") for mount in self.mounts if mount.volume == CHECKOUT)
 
 
 def volume_names(workload: Workload) -> dict[str, bool]:
@@ -110,13 +117,14 @@ def localize(workload: Workload, machine: Machine, extra: Mapping[str, str]) -> 
     if _source(model_dir, mounts) is None:
         if machine.checkout is None:
             raise LauncherError(f"no folder of this machine stands for MODEL_DIR: {model_dir}", CHECKOUT_HINT)
-        mounts += [LocalMount(path, machine.checkout, "checkout") for path in dict.fromkeys([model_dir, contract.IMAGE_MODEL_DIR])]
+        mounts += [LocalMount(path, machine.checkout, CHECKOUT) for path in dict.fromkeys([model_dir, contract.IMAGE_MODEL_DIR])]
     mounts.sort(key=lambda mount: len(mount.path), reverse=True)
 
     container = {name: rewrite(value, mounts) for name, value in variables.items()}
     temporary = rewrite("/tmp", mounts) if _source("/tmp", mounts) else str(machine.scratch / "tmp")
     environment = {**machine.environment, "TMPDIR": temporary, **container}
-    environment["PATH"] = f"{machine.programs}:{environment.get('PATH', '/usr/bin:/bin')}"
+    path = [folder for folder in environment.get("PATH", "/usr/bin:/bin").split(":") if folder != str(machine.programs)]
+    environment["PATH"] = ":".join([str(machine.programs), *path])
     ranks = 1
     if workload.kind == "MPIJob":
         ranks = _number(workload.roles[1].replicas, "Worker.replicas") * _number(workload.slots_per_worker, "slotsPerWorker")
@@ -126,9 +134,14 @@ def localize(workload: Workload, machine: Machine, extra: Mapping[str, str]) -> 
     working_folder = str(role.container.get("workingDir") or model_dir)
     return LocalPlan(
         argv=tuple(rewrite(expand(word, variables), mounts) for word in role.command),
-        environment=environment, folder=Path(rewrite(working_folder, mounts)), mounts=tuple(mounts),
-        folders=tuple(dict.fromkeys(folders)), files=files, world_size=ranks,
-    )  # fmt: skip
+        environment=environment,
+        folder=Path(rewrite(working_folder, mounts)),
+        mounts=tuple(mounts),
+        folders=tuple(dict.fromkeys(folders)),
+        files=files,
+        world_size=ranks,
+        shared_memory=machine.shared_memory,
+    )
 
 
 def rewrite(value: str, mounts: list[LocalMount]) -> str:

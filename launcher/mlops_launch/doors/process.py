@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -50,19 +52,54 @@ class Processes:
 
     def run_together(self, *argvs: Sequence[str]) -> list[Completed]:
         """Run several programs at the same time; return each one's end, in the order given, whatever its exit code."""
-        started = [subprocess.Popen(list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for argv in argvs]
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        started = [subprocess.Popen(list(argv), stdin=null, stdout=pipe, stderr=pipe, text=True) for argv in argvs]
         printed = [process.communicate() for process in started]
-        return [Completed(tuple(argv), process.returncode, out, err) for argv, process, (out, err) in zip(argvs, started, printed, strict=True)]
+        return [Completed(tuple(a), process.returncode, *texts) for a, process, texts in zip(argvs, started, printed, strict=True)]
 
     def start(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes]:
         """Start a program in a session of its own, its output and errors in one pipe, and return it running.
 
-        The session keeps the terminal's Ctrl-C away from it: the caller decides what an interrupt means.
+        The session keeps the terminal's Ctrl-C away from it: the caller decides what an interrupt means. When the
+        caller is killed, the kernel sends the program a SIGTERM. Call it from the main thread.
+
+        Raises:
+            LauncherError: the program or the folder does not exist.
         """
-        return subprocess.Popen(
-            list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True, bufsize=0, pass_fds=(),
-        )  # fmt: skip
+        prctl = ctypes.CDLL(None).prctl
+
+        def die_with_parent() -> None:
+            prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+        try:
+            return subprocess.Popen(
+                list(argv), env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                start_new_session=True, bufsize=0, preexec_fn=die_with_parent,
+            )  # fmt: skip
+        except OSError as error:
+            raise LauncherError(f"cannot start `{argv[0]}`: {error.strerror}: {error.filename}") from error
+
+    def session(self, leader: int) -> list[int]:
+        """Return the processes of the session that `leader` began, zombies left out; `leader` may have ended."""
+        members = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:  # it has ended
+                continue
+            if fields[3] == str(leader) and fields[0] not in "ZX":
+                members.append(int(folder.name))
+        return members
+
+    def kill(self, pids: Sequence[int]) -> None:
+        """Kill processes at once."""
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
     def is_root(self) -> bool:
         """Return whether this process runs as root."""

@@ -1,0 +1,132 @@
+"""A run's record, as `result.json` keeps it, and what its exit code means."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+from mlops_launch.contract import ExitCode, Value
+from mlops_launch.errors import LauncherError
+
+SCHEMA: Final = 1
+
+# Why the launcher stopped a run.
+BY_SIGNAL: Final = "signal"
+BY_TIMEOUT: Final = "timeout"
+
+OUT_OF_MEMORY: Final = "out of memory"
+
+HINTS: Final[Mapping[int, str]] = {
+    ExitCode.FAILURE: "an error that the training does not know: the end of the log has the traceback",
+    ExitCode.USAGE: "a flag or an MLOPS_* variable is wrong: the log names it",
+    ExitCode.BAD_DATA: "the data is damaged or its labels are out of range: the log names the file",
+    ExitCode.NO_DATA: "no data in the dataset folder: prepare it, or give another with `--mount datasets=DIR`",
+    ExitCode.DIVERGED: "the loss is not finite: a smaller learning rate or a longer warm-up",
+    ExitCode.CANNOT_CREATE: "the output folder is not writable, or another run uses it",
+    ExitCode.IO_ERROR: "the disk is full or failing: make room; the same command then goes on from the newest checkpoint",
+    ExitCode.CONFIGURATION: "a setting, the number of ranks or the checkpoint does not fit: the log says which",
+    126: "the command cannot be executed: is MODEL_SCRIPT a script?",
+    127: "a program of the command is missing in this Python environment: `pip install 'mlops-launch[train]'`",
+    ExitCode.KILLED: "a process was killed: the same command goes on from the newest checkpoint",
+    ExitCode.INTERRUPTED: "stopped when asked: the same command goes on from the newest checkpoint",
+    ExitCode.WORKER_LOST: "a worker was lost: the same command goes on from the newest checkpoint",
+}
+MEMORY_HINT: Final = "use a smaller batch, fewer ranks, or more memory"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One try of one run.
+
+    Args:
+        name: the workload's name.
+        kind: MPIJob or Pod.
+        overlay: the overlay's folder, absolute.
+        started: UTC, ISO 8601.
+        try_number: 1 for the first.
+        output: the output folder, or None.
+        host: the machine that runs it.
+        pid: the launcher's process, with `pid_started` (the kernel's clock ticks) so that a reused number is noticed.
+        ended: UTC; None until it has ended.
+        exit_code: the training's own; None until it has ended.
+        stopped_by: BY_SIGNAL or BY_TIMEOUT when the launcher stopped it.
+        out_of_memory: the kernel has killed a process for memory while it ran.
+        step: the fields of the newest step line.
+        result: the fields of the result line.
+    """
+
+    name: str
+    kind: str
+    overlay: str
+    started: str
+    try_number: int
+    output: str | None
+    host: str
+    pid: int
+    pid_started: int
+    ended: str | None = None
+    exit_code: int | None = None
+    stopped_by: str | None = None
+    out_of_memory: bool = False
+    step: Mapping[str, Value] = field(default_factory=dict)
+    result: Mapping[str, Value] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of `result.json`."""
+        fields = asdict(self)
+        fields["try"] = fields.pop("try_number")
+        name = None if self.exit_code is None else exit_name(self.exit_code, self.out_of_memory)
+        return {"schema": SCHEMA, **fields, "exit_name": name}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> RunRecord:
+        """Return the record of a `result.json`.
+
+        Raises:
+            LauncherError: another version wrote it.
+        """
+        if fields.get("schema") != SCHEMA:
+            found = fields.get("schema")
+            raise LauncherError(f"a run's record has an unknown schema: {found}", "use the version of mlops-launch that wrote it")
+        known = {key: value for key, value in fields.items() if key in cls.__dataclass_fields__}
+        return cls(**known, try_number=fields["try"])
+
+    def at(self, **changes: Any) -> RunRecord:
+        """Return the record with some fields changed."""
+        return replace(self, **changes)
+
+
+def state(record: RunRecord, alive: bool) -> str:
+    """Return `running`, `succeeded`, `interrupted`, `failed`, or `lost`: its process is gone and left no result."""
+    if record.exit_code is None:
+        return "running" if alive else "lost"
+    if record.exit_code == ExitCode.SUCCESS:
+        return "succeeded"
+    return "interrupted" if record.stopped_by or record.exit_code == ExitCode.INTERRUPTED else "failed"
+
+
+def exit_name(code: int, out_of_memory: bool = False) -> str:
+    """Return a word or two for an exit code.
+
+    >>> exit_name(66), exit_name(143), exit_name(139), exit_name(9)
+    ('no data', 'interrupted', 'SIGSEGV', 'unknown')
+    """
+    if out_of_memory and code >= 128:
+        return OUT_OF_MEMORY
+    try:
+        return ExitCode(code).name.lower().replace("_", " ")
+    except ValueError:
+        pass
+    try:
+        return signal.Signals(code - 128).name
+    except ValueError:
+        return {126: "not executable", 127: "program not found"}.get(code, "unknown")
+
+
+def exit_hint(code: int, out_of_memory: bool = False) -> str | None:
+    """Return what to do after an exit code, or None when there is nothing to say."""
+    if out_of_memory and code >= 128:
+        return MEMORY_HINT
+    return HINTS.get(code)
