@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,9 +56,9 @@ def local_rank(comm: Comm) -> int:
     return comm.hosts[: comm.rank].count(comm.hosts[comm.rank])
 
 
-def local_size(comm: Comm) -> int:
-    """Return the number of ranks on this rank's host."""
-    return comm.hosts.count(comm.hosts[comm.rank])
+def ranks_on_this_host(environment: Mapping[str, str]) -> int:
+    """Return the number of ranks on this host as Open MPI tells it before any rank has talked; 1 without mpirun."""
+    return int(environment.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1"))
 
 
 class SingleComm:
@@ -179,7 +179,8 @@ class HorovodComm:
         return total
 
     def barrier(self) -> None:
-        self._hvd.barrier()
+        # Horovod: its TensorFlow module has no barrier; a sum ends nowhere before it has begun everywhere.
+        self.sum_array(np.zeros(1))
 
     def abort(self, code: int) -> None:
         _flush()
@@ -194,6 +195,17 @@ class HorovodComm:
             MPI.COMM_WORLD.Abort(code)
         except ImportError:
             _exit(code)
+
+
+def average_variables(comm: Comm, variables: Sequence[Any]) -> None:
+    """Give every rank the mean over all ranks of each float32 variable."""
+    if comm.size == 1:
+        return
+    import tensorflow as tf
+
+    total = tf.function(lambda: comm.sum_tensors([variable.value() for variable in variables]))()
+    for variable, summed in zip(variables, total, strict=True):
+        variable.assign(summed / comm.size)
 
 
 def buckets(sizes: Sequence[int], limit: int) -> list[list[int]]:

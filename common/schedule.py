@@ -30,7 +30,7 @@ class Schedule:
     def __call__(self, step: int) -> float:
         """Return the learning rate of step `step`, counted from 0."""
         if step < self.warmup_steps:
-            return self.peak * (step + 1) / self.warmup_steps
+            return self.peak * ((step + 1) / self.warmup_steps)
         if self.kind == "step":
             epoch = step / self.steps_per_epoch
             return float(self.peak * 0.1 ** sum(epoch >= boundary for boundary in STEP_EPOCHS))

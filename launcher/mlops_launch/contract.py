@@ -87,17 +87,17 @@ _PAIR = re.compile(r'(?P<key>[A-Za-z0-9_.]+)=(?P<value>"(?:[^"\\]|\\.)*"|[^\s="]
 
 
 def format_fields(fields: Mapping[str, Value]) -> str:
-    """Return `fields` as logfmt: floats with four decimals (six digits when tiny), text quoted when it must be.
+    """Return `fields` as logfmt: floats with four decimals at most (six digits when tiny), text quoted when it must be.
 
-    >>> format_fields({"loss": 1.83421, "lr": 0.00001, "host": "a b"})
-    'loss=1.8342 lr=1e-05 host="a b"'
+    >>> format_fields({"loss": 1.83421, "rate": 12.4, "lr": 0.00001, "host": "a b"})
+    'loss=1.8342 rate=12.4 lr=1e-05 host="a b"'
     """
     return " ".join(f"{key}={_format_value(value)}" for key, value in fields.items())
 
 
 def _format_value(value: Value) -> str:
     if isinstance(value, float):
-        return f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.6g}"
+        return str(round(value, 4)) if value == 0 or abs(value) >= 0.001 else f"{value:.6g}"
     text = str(value)
     if _BARE.fullmatch(text):
         return text

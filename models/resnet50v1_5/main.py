@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 
 # The folder that holds common/ and models/: this file is run by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from common.comm import Comm, SingleComm, open_comm, under_mpirun
+from common.comm import Comm, SingleComm, open_comm, ranks_on_this_host, under_mpirun
+from common.cpu import affinity_cores, quota_cores, threads_per_rank
 from common.errors import TrainingError
 from common.output import io_error, say, talk
 from common.placement import require_placement
 from common.stopping import StopRequest, die_with_parent
+from common.tensorflow_start import start_tensorflow
 from mlops_launch.contract import ExitCode, start_line
 from models.resnet50v1_5.config import read_config
 
@@ -30,23 +33,28 @@ def main(argv: list[str]) -> int:
     stop.listen()
     if under_mpirun():
         die_with_parent()
-    # TensorFlow's own log goes to stderr before any handler of ours could quiet it.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     comm: Comm = SingleComm()
     try:
         config = read_config(argv, os.environ)
+        # TensorFlow is imported only from here on: a wrong flag is answered at once.
+        threads = config.threads or threads_per_rank(ranks_on_this_host(os.environ), quota_cores(), affinity_cores())
+        start_tensorflow(threads, config.deterministic)
         comm = open_comm(config.comm)
         if comm.rank == 0:
             say(start_line(comm.name, comm.hosts))
         require_placement(comm.hosts, os.environ)
-        # TensorFlow is imported only now: a wrong flag is answered at once.
         from models.resnet50v1_5.train import train
 
-        return train(config, comm, stop)
+        return train(config, comm, stop, threads)
     except TrainingError as error:
         return fail(error, comm)
     except OSError as error:
         return fail(io_error(error, "go on"), comm)
+    except Exception:
+        # A defect of ours on one rank must not leave the others waiting.
+        traceback.print_exc()
+        comm.abort(ExitCode.FAILURE)
+        raise
 
 
 def fail(error: TrainingError, comm: Comm) -> int:

@@ -91,7 +91,7 @@ class ResNet(tf.Module):  # type: ignore[misc]
 
     def _add_convolution(self, name: str, size: int, channels: int, filters: int, gamma: float) -> None:
         # He et al. 2015 (arXiv:1502.01852): variance 2 / fan-in keeps the scale through ReLUs.
-        self._add(f"{name}/kernel", self._random.truncated_normal([size, size, channels, filters], stddev=(2 / (size * size * channels)) ** 0.5))
+        self._add(f"{name}/kernel", self._random.normal([size, size, channels, filters], stddev=(2 / (size * size * channels)) ** 0.5))
         self._add(f"{name}/gamma", tf.fill([filters], gamma))
         self._add(f"{name}/beta", tf.zeros([filters]))
         self.statistics[f"{name}/mean"] = tf.Variable(tf.zeros([filters]), trainable=False, name=f"{name}/mean")

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from common.checkpoint import Checkpoints
-from common.comm import Comm, local_rank, local_size
-from common.cpu import affinity_cores, cpu_flags, quota_cores, require_bfloat16, threads_per_rank
+from common.comm import Comm, average_variables, local_rank
+from common.cpu import cpu_flags, require_bfloat16
 from common.data.dataset import Dataset, open_dataset
 from common.data.order import step_bounds, steps_per_epoch
 from common.data.pipeline import evaluation_batches, synthetic_batches, training_batches
@@ -32,16 +32,11 @@ from models.resnet50v1_5.step import make_evaluation_step, make_momentum, make_t
 class Training:
     """One training on one rank: what stays the same from step to step."""
 
-    def __init__(self, config: Config, comm: Comm, stop: StopRequest) -> None:
+    def __init__(self, config: Config, comm: Comm, stop: StopRequest, threads: int) -> None:
         require_divisible(config.global_batch, comm.size)
         if config.precision == "bf16":
             require_bfloat16(cpu_flags(), config.force_precision)
-        self.config, self.comm, self.stop = config, comm, stop
-        self.threads = config.threads or threads_per_rank(local_size(comm), quota_cores(), affinity_cores())
-        tf.config.threading.set_intra_op_parallelism_threads(self.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(2)
-        if config.deterministic:
-            tf.config.experimental.enable_op_determinism()
+        self.config, self.comm, self.stop, self.threads = config, comm, stop, threads
         # Horovod: rank 0 alone writes to the output folder, or ranks would overwrite each other's files.
         self.output = OutputFolder(Path(config.output_dir)) if comm.rank == 0 else None
         self.dataset = None if config.synthetic else self._open_dataset()
@@ -100,15 +95,7 @@ class Training:
 
     def average_statistics(self) -> None:
         """Give every rank the mean over ranks of batch norm's moving statistics, which each rank moves by its own images."""
-        if self.comm.size > 1:
-            statistics = list(self.model.statistics.values())
-            # Horovod: summed like gradients, then divided.
-            for variable, total in zip(statistics, self._sum([variable.value() for variable in statistics]), strict=True):
-                variable.assign(total / self.comm.size)
-
-    @tf.function  # type: ignore[untyped-decorator]
-    def _sum(self, tensors: list[Any]) -> list[Any]:
-        return self.comm.sum_tensors(tensors)
+        average_variables(self.comm, list(self.model.statistics.values()))
 
     def evaluate(self) -> dict[str, float] | None:
         """Return loss, top1 and top5 over every validation image once, or None when a rank was asked to stop meanwhile."""
@@ -157,14 +144,14 @@ class Training:
         )  # fmt: skip
 
 
-def train(config: Config, comm: Comm, stop: StopRequest) -> ExitCode:
-    """Train to the end, or until asked to stop; return the exit code.
+def train(config: Config, comm: Comm, stop: StopRequest, threads: int) -> ExitCode:
+    """Train to the end, or until asked to stop; return the exit code. `threads` are this rank's.
 
     Raises:
         TrainingError: data, output, configuration, or a loss that is not finite.
     """
     started = time.monotonic()
-    training = Training(config, comm, stop)
+    training = Training(config, comm, stop, threads)
     step = training.restore()
     recorder = Recorder(training.output, step, config.summaries)
     if comm.rank == 0 and training.output is not None:
