@@ -90,7 +90,9 @@ class Files:
         cannot be read.
         """
         try:
-            whole = os.pread(self._file(path).descriptor, length + OVERHEAD, offset)
+            # The name keeps the file open while it is read: another thread may drop it from the cache.
+            file = self._file(path)
+            whole = os.pread(file.descriptor, length + OVERHEAD, offset)
         except OSError as error:
             raise unreadable(path, error) from error
         if len(whole) < length + OVERHEAD:
