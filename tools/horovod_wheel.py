@@ -83,7 +83,9 @@ def build(scratch: Path) -> Path:
     requirement.write_text(f"horovod=={VERSION} --hash=sha256:{SOURCE_SHA256}\n", encoding="utf-8")
     pip = [sys.executable, "-m", "pip"]
     quiet = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "download", *quiet, "--no-binary", ":all:", "--require-hashes", "-r", str(requirement), "-d", str(scratch)], check=True)
+    subprocess.run(
+        [*pip, "download", *quiet, "--no-binary", ":all:", "--require-hashes", "-r", str(requirement), "-d", str(scratch)], check=True
+    )
     with tarfile.open(scratch / f"horovod-{VERSION}.tar.gz") as archive:
         archive.extractall(scratch, filter="data")
     source = scratch / f"horovod-{VERSION}"
@@ -98,7 +100,9 @@ def build(scratch: Path) -> Path:
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     log = scratch / "build.log"
     with log.open("wb") as stream:
-        finished = subprocess.run([*pip, "wheel", *quiet, str(source), "-w", str(scratch / "wheel"), "-v"], env=environment, stdout=stream, stderr=stream)
+        finished = subprocess.run(
+            [*pip, "wheel", *quiet, str(source), "-w", str(scratch / "wheel"), "-v"], env=environment, stdout=stream, stderr=stream
+        )
     if finished.returncode != 0:
         sys.stderr.write("".join(log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)[-40:]))
         sys.exit("horovod-wheel: the build failed, its last lines are above")

