@@ -1,0 +1,48 @@
+"""Not a line is lost, none is doubled, and nothing that reads badly stops the training."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+LINES = 100_000
+
+
+@pytest.fixture
+def lines_overlay(package):
+    return package("lines.py") / "quickstart" / "k8s" / "mlops" / "multi-node"
+
+
+def test_100000_lines_arrive_complete_and_in_order(start, lines_overlay, output):
+    run = start(lines_overlay, "--env", f"MLOPS_TEST_LINES={LINES}")
+    assert run.wait() == 0, run.errors
+    expected = [f"line {number} of a training that says much" for number in range(LINES)]
+    assert run.lines == expected
+    log = (run.archives()[0] / "training.log").read_bytes()
+    assert log.decode().splitlines() == expected
+    assert (output / "launcher.log").read_bytes() == log
+
+
+def test_a_closed_stdout_does_not_stop_the_training(start, lines_overlay):
+    run = start(lines_overlay, "--env", f"MLOPS_TEST_LINES={LINES}")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), run.process.stdout.fileno())  # the only reader of the pipe is gone
+    assert run.process.wait(60) == 0
+    assert "Warning: stdout cannot be written, the training goes on and its log is kept: Broken pipe" in run.errors
+    assert len((run.archives()[0] / "training.log").read_bytes().splitlines()) == LINES
+
+
+def test_quiet_prints_only_the_result_line(start, multi_node):
+    run = start(multi_node, "--env", "MLOPS_TEST_STEPS=3", "--quiet")
+    assert run.wait() == 0, run.errors
+    assert run.lines == ["result top1=1.0000 step=3 world_size=2"]
+
+
+def test_the_result_line_is_the_last_of_stdout_and_stderr_together(multi_node, environment, tmp_path):
+    import subprocess
+    import sys
+
+    argv = [sys.executable, "-m", "mlops_launch", "run", str(multi_node), "--local", "--env", "MLOPS_TEST_STEPS=3"]
+    ended = subprocess.run(argv, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "result top1=1.0000 step=3 world_size=2"
+    assert "resnet50v1-5 succeeded after" in ended.stdout
