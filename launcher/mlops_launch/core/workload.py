@@ -50,7 +50,7 @@ class Role:
     @property
     def container(self) -> Mapping[str, Any]:
         """The container that trains: the first one."""
-        containers = self.pod.get("containers") or []
+        containers = _list(self.pod.get("containers"))
         if not containers:
             raise LauncherError(f"no container in role: {self.name}", "a patch has wiped the list; give the container's `name` in it")
         return dict(containers[0])
@@ -58,10 +58,11 @@ class Role:
     @property
     def command(self) -> list[str]:
         """The container's command and arguments in one list, not yet expanded."""
-        return [str(word) for word in [*(self.container.get("command") or []), *(self.container.get("args") or [])]]
+        return [str(word) for part in ("command", "args") for word in _list(self.container.get(part))]
 
     @property
     def mounts(self) -> list[Mount]:
+        """The mounts of the container that trains."""
         return [
             Mount(m["name"], m["mountPath"], bool(m.get("readOnly", False)), str(m.get("subPath") or ""))
             for m in self.container.get("volumeMounts") or []
@@ -69,6 +70,7 @@ class Role:
 
     @property
     def volumes(self) -> list[Volume]:
+        """The pod's volumes."""
         found = []
         for volume in self.pod.get("volumes") or []:
             kind = next((key for key in volume if key != "name"), "emptyDir")
@@ -78,7 +80,7 @@ class Role:
     @property
     def user(self) -> tuple[Any, Any, Any]:
         """(runAsUser, runAsGroup, fsGroup) of the pod, as written; None where absent."""
-        context = self.pod.get("securityContext") or {}
+        context = _mapping(self.pod.get("securityContext"))
         return context.get("runAsUser"), context.get("runAsGroup"), context.get("fsGroup")
 
 
@@ -100,6 +102,7 @@ class Workload:
         return self.roles[0]
 
     def role(self, name: str) -> Role | None:
+        """Return the role of that name, or None."""
         return next((role for role in self.roles if role.name == name), None)
 
     def environment(self, role: Role) -> dict[str, str]:
@@ -146,14 +149,16 @@ def find_workload(objects: Iterable[KubernetesObject]) -> Workload:
     found = [o for o in objects if o.get("kind") in WORKLOAD_KINDS]
     if len(found) != 1:
         names = ", ".join(f"{o['kind']}/{o['metadata']['name']}" for o in found) or "none"
-        raise LauncherError(f"expected one {' or '.join(WORKLOAD_KINDS)} in the overlay, found: {names}", "give the folder of one overlay, for instance quickstart/k8s/mlops/multi-node")
+        hint = "give the folder of one overlay, for instance quickstart/k8s/mlops/multi-node"
+        raise LauncherError(f"expected one {' or '.join(WORKLOAD_KINDS)} in the overlay, found: {names}", hint)
     manifest = found[0]
     config_maps = {o["metadata"]["name"]: dict(o.get("data") or {}) for o in objects if o.get("kind") == "ConfigMap"}
-    metadata, spec = manifest["metadata"], manifest.get("spec") or {}
+    metadata, spec = manifest["metadata"], _mapping(manifest.get("spec"))
     if manifest["kind"] == "Pod":
         roles = [Role("Pod", 1, spec, metadata.get("labels") or {})]
     else:
-        roles = [_replica_role(name, spec["mpiReplicaSpecs"][name]) for name in ("Launcher", "Worker") if name in (spec.get("mpiReplicaSpecs") or {})]
+        replicas = _mapping(spec.get("mpiReplicaSpecs"))
+        roles = [_replica_role(name, _mapping(replicas[name])) for name in ("Launcher", "Worker") if name in replicas]
         if [role.name for role in roles] != ["Launcher", "Worker"]:
             raise LauncherError(f"an MPIJob needs a Launcher and a Worker, found: {', '.join(r.name for r in roles) or 'neither'}", None)
     return Workload(
@@ -163,5 +168,15 @@ def find_workload(objects: Iterable[KubernetesObject]) -> Workload:
 
 
 def _replica_role(name: str, replica: Mapping[str, Any]) -> Role:
-    template = replica.get("template") or {}
-    return Role(name, replica.get("replicas", 1), template.get("spec") or {}, (template.get("metadata") or {}).get("labels") or {})
+    template = _mapping(replica.get("template"))
+    labels = _mapping(_mapping(template.get("metadata")).get("labels"))
+    return Role(name, replica.get("replicas", 1), _mapping(template.get("spec")), labels)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping, an empty one for anything else: the rules of `check` say what is wrong, not a traceback."""
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -50,8 +50,8 @@ class Subject:
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """The roles that have a container; rules on containers need not ask."""
-        return tuple(role for role in self.workload.roles if containers(role)) if self.workload else ()
+        """The roles whose first container has an image: rules on containers need not ask, and a wiped one is told once."""
+        return tuple(role for role in self.workload.roles if _is_whole(role)) if self.workload else ()
 
     @property
     def mpi_job(self) -> Workload | None:
@@ -113,6 +113,10 @@ class Rule:
             yield Finding(self.id, self.severity, problem.message, problem.hint, problem.place.file, problem.place.line)
 
 
+def _is_whole(role: Role) -> bool:
+    return bool(containers(role)) and bool(containers(role)[0].get("image"))
+
+
 def containers(role: Role) -> list[Mapping[str, Any]]:
     """Return the role's containers, an empty list when a patch has wiped them."""
     return mappings(role.pod.get("containers"))
@@ -141,6 +145,11 @@ def mappings(value: Any) -> list[Mapping[str, Any]]:
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return a mapping, an empty one when it is none."""
     return value if isinstance(value, dict) else {}
+
+
+def strings(value: Any) -> list[str]:
+    """Return the texts of a list, an empty list when it is none."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def is_integer(value: Any) -> bool:

@@ -126,13 +126,18 @@ def _invalid_name(subject: Subject) -> Iterator[Problem]:
             )
 
 
+def is_unknown(subject: Subject, key: str) -> bool:
+    """Return whether `key` is none of the overlay's, the trainer's and the libraries', and no command names it."""
+    if key in KNOWN_KEYS or key.startswith((*KNOWN_PREFIXES, *_LIBRARY_PREFIXES)) or not NAME.fullmatch(key):
+        return False
+    words = [word for role in subject.roles for word in role.command]
+    return key not in words and not any(f"$({key})" in word for word in words)
+
+
 def _unknown_key(subject: Subject) -> Iterator[Problem]:
-    words = [str(word) for role in subject.roles for word in role.command]
-    used = {name for name in KNOWN_KEYS if name}
     for place, entry in _entries(subject):
         key = _name(entry)
-        known = key in used or key.startswith((*KNOWN_PREFIXES, *_LIBRARY_PREFIXES)) or not NAME.fullmatch(key)
-        if known or key in words or any(f"$({key})" in word for word in words):
+        if not is_unknown(subject, key):
             continue
         near = did_you_mean(key, KNOWN_KEYS)
         yield Problem(

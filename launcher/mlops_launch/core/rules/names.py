@@ -96,7 +96,7 @@ def _script(subject: Subject) -> Iterator[Problem]:
 
 
 def _preset(subject: Subject) -> Iterator[Problem]:
-    value = _variable(subject, PRESET)
+    value = (_variable(subject, PRESET) or "").strip()
     if value and value not in PRESETS and _variable(subject, MODEL_NAME) == _RESNET:
         near = did_you_mean(value, PRESETS)
         yield Problem(

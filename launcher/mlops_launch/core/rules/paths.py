@@ -133,14 +133,16 @@ def _dataset_not_mounted(subject: Subject) -> Iterator[Problem]:
 
 
 def _mounts_collide(subject: Subject) -> Iterator[Problem]:
+    told: set[str] = set()
     for role in subject.roles:
         seen: dict[str, str] = {}
         for mount in mounts(role):
             path = str(PurePosixPath(mount.path))
-            if path in seen:
+            if path in seen and path not in told:
+                told.add(path)
                 place = subject.at_variable(DATASET_DIR) if path == _value(subject, DATASET_DIR) else subject.at_pod(role, "containers")
                 yield Problem(
-                    f"two volumes are mounted in role {role.name}, `{seen[path]}` and `{mount.volume}`, at: {path}",
+                    f"two volumes are mounted in {role.name}, `{seen[path]}` and `{mount.volume}`, at: {path}",
                     "give each volume a mount path of its own",
                     place,
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, mapping, mappings, volumes
+from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, mapping, mappings, strings, volumes
 from mlops_launch.core.workload import Role
 from mlops_launch.core.yamltext import Named
 
@@ -13,7 +13,7 @@ _ALLOWED_VOLUMES = frozenset({"configMap", "csi", "downwardAPI", "emptyDir", "ep
 
 
 def _all_containers(role: Role) -> list[Mapping[str, Any]]:
-    return [*containers(role), *mappings(role.pod.get("initContainers"))]
+    return [container for container in [*containers(role), *mappings(role.pod.get("initContainers"))] if container.get("image")]
 
 
 def _wiped(subject: Subject) -> Iterator[Problem]:
@@ -62,9 +62,9 @@ def _capabilities(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
         for container in _all_containers(role):
             found = mapping(mapping(container.get("securityContext")).get("capabilities"))
-            added = [name for name in found.get("add") or [] if name != "NET_BIND_SERVICE"]
+            added = [name for name in strings(found.get("add")) if name != "NET_BIND_SERVICE"]
             place = subject.at_pod(role, "containers", Named(str(container.get("name"))), "securityContext", "capabilities")
-            if "ALL" not in (found.get("drop") or []):
+            if "ALL" not in strings(found.get("drop")):
                 yield Problem(
                     f"container of {role.name} keeps capabilities: {container.get('name')}",
                     "set `capabilities: {drop: [ALL]}` in its `securityContext`",
@@ -124,7 +124,7 @@ def _host(subject: Subject) -> Iterator[Problem]:
 
 def _writable_root(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        for container in containers(role):
+        for container in _all_containers(role):
             if mapping(container.get("securityContext")).get("readOnlyRootFilesystem") is not True:
                 yield Problem(
                     f"container of {role.name} with a writable root file system: {container.get('name')}",

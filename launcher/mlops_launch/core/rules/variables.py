@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from mlops_launch.contract import KEYS_NOT_FOR_RANKS
-from mlops_launch.core.rules.base import NOWHERE, Problem, Rule, Subject, containers, mapping, mappings
+from mlops_launch.core.envfile import NAME
+from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, mapping, mappings
+from mlops_launch.core.rules.env import is_unknown
 from mlops_launch.core.rules.mpi import mpirun_options
 from mlops_launch.core.workload import Role
 
@@ -32,12 +34,14 @@ def _not_exported(subject: Subject) -> Iterator[Problem]:
         return
     patterns = [*exports(job.main), *_PLUMBING, *KEYS_NOT_FOR_RANKS]
     for name in _names(subject, job.main):
+        in_env_file = subject.files.env(name) is not None
+        if in_env_file and (is_unknown(subject, name) or not NAME.fullmatch(name)):
+            continue  # env-unknown and the other rules of mlops.env say more about it
         if not any(fnmatchcase(name, pattern) for pattern in patterns):
-            place = subject.at_variable(name)
             yield Problem(
                 f"the variable does not reach the ranks: {name}",
                 f"add `-x {name}` to the launcher's command; ssh starts with an empty environment",
-                place if place != NOWHERE else subject.at_pod(job.main, "containers"),
+                subject.at_variable(name) if in_env_file else subject.at_pod(job.main, "containers"),
             )
 
 

@@ -1,0 +1,90 @@
+"""The two overlays as values, with mistakes made in them: no file is written and no program runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlops_launch.core.files import OverlayFiles
+from mlops_launch.core.rules.base import Subject
+from mlops_launch.core.rules.finding import Finding
+from mlops_launch.core.rules.registry import find_problems
+from mlops_launch.core.workload import find_workload
+from mlops_launch.use.files import read_files
+
+ROOT = Path(__file__).resolve().parents[2]
+OVERLAYS = ROOT / "quickstart/k8s/mlops"
+GOLDENS = ROOT / "tests/manifests/golden"
+PATCHES = {"multi-node": "mlops-job-patch.yaml", "single-node": "pod-patch.yaml"}
+SCRIPTS = frozenset({"fp32_training_demo.sh", "fp32_training_1_epoch.sh", "fp32_training_full.sh", "fp32_training_multi_node.sh"})
+
+Objects = dict[str, dict[str, Any]]
+Edit = tuple[str, str]
+
+
+@lru_cache
+def read_overlay(mode: str) -> OverlayFiles:
+    return read_files(OVERLAYS / mode)
+
+
+@lru_cache
+def golden(mode: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((GOLDENS / f"quickstart.k8s.mlops.{mode}.yaml").read_text()))
+
+
+def files_of(mode: str, edits: Mapping[str, Edit] | None = None) -> OverlayFiles:
+    """The overlay's texts with one (old, new) replaced in each named file, and a real registry in mlops.env."""
+    files = read_overlay(mode)
+    texts = {"mlops.env": files.texts["mlops.env"].replace("registry.example.com/mlops", "ghcr.io/me")}
+    for name, (old, new) in (edits or {}).items():
+        text = texts.get(name, files.texts[name])
+        assert old in text, f"{name} does not contain: {old}"
+        texts[name] = text.replace(old, new, 1)
+    return files.with_texts(texts)
+
+
+def rendered(mode: str, files: OverlayFiles) -> Objects:
+    """The golden objects by kind, with the env file's values in their ConfigMap."""
+    objects = copy.deepcopy(golden(mode))
+    for found in objects:
+        if found["metadata"]["name"].startswith("mlops-env"):
+            found["data"] = dict(files.env_files["mlops.env"].values)
+    return {found["metadata"]["name"].rsplit("-", 1)[0] if found["kind"] == "ConfigMap" else found["kind"]: found for found in objects}
+
+
+def findings(
+    mode: str = "multi-node",
+    *,
+    change: Callable[[Objects], object] | None = None,
+    render_error: str | None = None,
+    **edits: Edit,
+) -> list[Finding]:
+    """What the rules find after `edits` of the texts (env, patch, kustomization) and a change of the rendered objects."""
+    names = {"env": "mlops.env", "patch": PATCHES[mode], "kustomization": "kustomization.yaml"}
+    files = files_of(mode, {names[name]: edit for name, edit in edits.items()})
+    if render_error is not None:
+        return find_problems(Subject(files, None, render_error, SCRIPTS))
+    objects = rendered(mode, files)
+    if change is not None:
+        change(objects)
+    return find_problems(Subject(files, find_workload(objects.values()), None, SCRIPTS))
+
+
+def first_lines(found: list[Finding]) -> list[str]:
+    return [finding.to_text().splitlines()[0] for finding in found]
+
+
+def pod(objects: Objects, role: str = "Worker") -> dict[str, Any]:
+    """A role's pod spec among rendered objects."""
+    if "Pod" in objects:
+        return objects["Pod"]["spec"]
+    return objects["MPIJob"]["spec"]["mpiReplicaSpecs"][role]["template"]["spec"]
+
+
+def container(objects: Objects, role: str = "Worker") -> dict[str, Any]:
+    return pod(objects, role)["containers"][0]
