@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from mlops_launch.contract import ExitCode
 
 from common.data import records
 from common.data.manifest import (
@@ -26,6 +25,7 @@ from common.data.manifest import (
 )
 from common.data.shards import find_shards
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 # Scanning waits for the disk or the network, not for a core.
 SCAN_THREADS = 16
@@ -89,13 +89,14 @@ class Dataset:
         Raises TrainingError (BAD_DATA) naming shard, record and value for a wrong checksum, a missing feature or a label
         out of range, and IO_ERROR where the file cannot be read. Safe to call from several threads.
         """
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
         from tensorflow.train import Example as Proto
 
         path, number, offset, length = self._split(split).locate(record)
         data = self.files.read(path, number, offset, length)
         try:
             features = Proto.FromString(data).features.feature
-        except ValueError as error:  # protobuf's DecodeError is one
+        except DecodeError as error:
             raise self._bad(path, number, "no tf.train.Example, bytes", length) from error
         encoded, labels = features["image/encoded"].bytes_list.value, features["image/class/label"].int64_list.value
         if len(encoded) != 1 or len(labels) != 1:

@@ -11,13 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from mlops_launch.contract import ExitCode
-
 from common.data.manifest import IMAGENET_MEAN, IMAGENET_STD, TRAIN, VALIDATION
 from common.data.progress import Progress
 from common.data.records import OVERHEAD, unreadable
 from common.data.source import BrokenImage, Content, Item, Source, held_out
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 DEFAULT_HELD_OUT: Final = 0.1
 VALIDATION_FOLDERS: Final = ("val", "validation")

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mlops_launch.contract import ExitCode
-
 from common.data.manifest import JOURNAL_FILE, SCHEMA, Shard
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 
 @dataclass(frozen=True)

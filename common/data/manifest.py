@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mlops_launch.contract import ExitCode
-
 from common.data.records import unreadable
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 SCHEMA: Final = 1
 MANIFEST_FILE: Final = "manifest.json"

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-from mlops_launch.contract import ExitCode
-
 from common.data.dataset import Dataset
 from common.data.image import CHANNELS, Augment, check, evaluation_image, normalise, training_image
 from common.data.order import Records, largest_slice, rank_slice, rank_steps, steps_per_epoch
 from common.data.reader import NO_RECORD, Reader
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 Batch = tuple[Any, Any, Any]
 

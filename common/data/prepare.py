@@ -27,9 +27,6 @@ if __name__ == "__main__":
     # A checkout carries the launcher; an installed one comes first.
     sys.path.append(str(root / "launcher"))
 
-from mlops_launch import contract
-from mlops_launch.contract import ExitCode
-
 from common.data.image_folder import DEFAULT_HELD_OUT, image_folder
 from common.data.manifest import TRAIN, VALIDATION, Manifest
 from common.data.source import Content, Source
@@ -37,6 +34,8 @@ from common.data.sources import FASHION_FOLDER, digits, fashion_mnist
 from common.data.writer import write_dataset
 from common.errors import TrainingError
 from common.tensorflow_start import start_tensorflow
+from mlops_launch import contract
+from mlops_launch.contract import ExitCode
 
 DEFAULT_OUTPUT = Path(".mlops/datasets")
 DEFAULT_SIZE = 32

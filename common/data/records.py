@@ -16,9 +16,9 @@ from typing import Final
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
-from mlops_launch.contract import ExitCode
 
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 Lengths = npt.NDArray[np.int64]
 

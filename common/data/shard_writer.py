@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from mlops_launch.contract import ExitCode
-
 from common.data import records
 from common.data.image import check
 from common.data.journal import Written, replace_file
@@ -18,6 +16,7 @@ from common.data.manifest import Shard
 from common.data.progress import Progress
 from common.data.source import BrokenImage, Item
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 # Images that are read and checked at a time, by all threads.
 CHUNK: Final = 64

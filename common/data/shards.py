@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mlops_launch.contract import ExitCode
-
 from common.data.manifest import TRAIN, VALIDATION
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 _NUMBERED = re.compile(r"-(\d+)-of-(\d+)$")
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from mlops_launch.contract import ExitCode
 
 from common.data.manifest import TRAIN, VALIDATION, Colour
 from common.data.records import unreadable
 from common.data.source import Content, Item, Source, held_out
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from mlops_launch.contract import ExitCode
-
 from common.data.journal import cannot_write, replace_file
 from common.data.manifest import INDEX_FILE, MANIFEST_FILE, load
 from common.data.records import unreadable
 from common.data.shards import find_shards
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 BLOCK = 4 << 20
 

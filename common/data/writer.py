@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from mlops_launch.contract import ExitCode
+import numpy.typing as npt
 
 from common.data import records
 from common.data.journal import Journal, Written, cannot_write, replace_file
@@ -23,6 +24,7 @@ from common.data.shard_writer import load_images, write_shard
 from common.data.shards import shard_name
 from common.data.source import Content, Item, Source
 from common.errors import TrainingError
+from mlops_launch.contract import ExitCode
 
 SHARD_BYTES: Final = 128 << 20
 
@@ -55,7 +57,7 @@ def write_dataset(
         manifest = _manifest(source, content, written)
         shards = [shard for split in (TRAIN, VALIDATION) for shard in manifest.splits.get(split, ())]
         index = np.concatenate([records.scan(output / shard.name) for shard in shards])
-        replace_file(output / INDEX_FILE, lambda file: np.save(file, index))
+        replace_file(output / INDEX_FILE, lambda file: file.write(_npy(index)))
         replace_file(output / MANIFEST_FILE, lambda file: file.write(dumps(manifest).encode()))
         (output / JOURNAL_FILE).unlink()
         return manifest
@@ -165,6 +167,13 @@ def _write_shards(
         finally:
             progress.close()
     return written
+
+
+def _npy(array: npt.NDArray[np.int64]) -> bytes:
+    """Return the content of a .npy file. Written by numpy itself, a full disk would be an error without a reason."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
 
 
 def _manifest(source: Source, content: Content, written: dict[str, list[Written]]) -> Manifest:

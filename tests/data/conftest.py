@@ -56,7 +56,7 @@ def write_split(example: Callable[..., bytes]) -> WriteSplit:
 
 @pytest.fixture(scope="session")
 def dataset_folder(tmp_path_factory: pytest.TempPathFactory, encoded_images: list[bytes], write_split: WriteSplit) -> Path:
-    """A folder as it comes from elsewhere: no manifest, 3 + 2 record files, labels 1 … 10; the label is the record number mod 10, plus 1."""
+    """A folder as it comes from elsewhere: no manifest, 3 + 2 record files, labels 1 … 10: the record number mod 10, plus 1."""
     folder = tmp_path_factory.mktemp("foreign")
     write_split(folder, "train", [(encoded, at % 10 + 1) for at, encoded in enumerate(encoded_images)], 3)
     write_split(folder, "validation", [(encoded, at % 10 + 1) for at, encoded in enumerate(encoded_images[:17])], 2)
