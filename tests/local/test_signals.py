@@ -97,7 +97,7 @@ def test_a_terminal_shows_one_line_of_progress_that_fits(multi_node, environment
     drawn = [part.split("\r")[0].split("\n")[0] for part in screen.split("\x1b[K")[1:]]
     progress = [line for line in drawn if "images/s" in line]
     assert progress[0].startswith("demo epoch 1 1/20 ")
-    assert progress[-1] == "demo epoch 1 20/20 █████ 100% 12.5 images/s loss 0.100 top-1 100.0% 0:00 left"[:79]
+    assert progress[-1] == "demo epoch 1 20/20 ███████ 100% 12.5 images/s loss 0.100 top-1 100.0% 0:00 left"
     assert max(len(line) for line in progress) <= 79
     assert "step=1/20" not in screen
     assert screen.rstrip().splitlines()[-1] == "result top1=1.0000 step=20 world_size=2"

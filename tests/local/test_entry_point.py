@@ -1,0 +1,138 @@
+"""The launcher's entry point by itself, as the first process of a container starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ENTRY_POINT = Path(__file__).resolve().parents[2] / "common" / "entrypoint" / "launcher.py"
+SAVES = "trap 'echo saved; exit 143' USR1; echo ready; while :; do sleep 0.05; done"
+
+
+@pytest.fixture
+def enter(environment):
+    """Start the entry point around `sh -c SCRIPT`."""
+    started = []
+
+    def enter(script, output_dir=None, **options):
+        variables = environment | ({"OUTPUT_DIR": str(output_dir)} if output_dir else {})
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        started.append(subprocess.Popen([sys.executable, str(ENTRY_POINT), "sh", "-c", script], env=variables, **options))
+        return started[-1]
+
+    yield enter
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 66", 66), ("kill -9 $$", 137), ("kill -10 $$", 138), ("exec no-such", 127)])
+def test_the_exit_code_is_the_commands(enter, script, code):
+    process = enter(script)
+    process.communicate(timeout=30)
+    assert process.returncode == code
+
+
+def test_a_command_that_cannot_be_started(environment):
+    argv = [sys.executable, str(ENTRY_POINT), "no-such-program"]
+    ended = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (127, "")
+    assert ended.stderr == "Error: cannot start `no-such-program`: No such file or directory\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_becomes_sigusr1(enter, number):
+    process = enter(SAVES)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(number)
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[0] == b"saved\n"
+    assert process.returncode == 143
+
+
+def test_a_command_that_has_nothing_to_save_counts_as_interrupted(enter):
+    process = enter("echo ready; exec sleep 60")
+    assert process.stdout.readline() == b"ready\n"
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+
+
+def test_a_signal_before_the_command_runs_is_not_lost(tmp_path, environment):
+    """The signal comes between the handlers' installation and the command's start."""
+    program = (
+        "import os, runpy, signal, subprocess, sys\n"
+        "start = subprocess.Popen\n"
+        "def signalled(*words, **options):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return start(*words, **options)\n"
+        "subprocess.Popen = signalled\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    argv = [sys.executable, "-c", program, str(ENTRY_POINT), "sleep", "60"]
+    assert subprocess.run(argv, env=environment, timeout=30, check=False).returncode == 143
+
+
+def test_the_copy_is_the_stream_byte_for_byte_and_grows(enter, tmp_path):
+    output = tmp_path / "outputs" / "run"
+    first, _ = enter("printf 'a\\0\\377\\nno line end'; echo talk >&2", output).communicate(timeout=30)
+    second, _ = enter("echo again", output).communicate(timeout=30)
+    assert (first, second) == (b"a\0\xff\nno line endtalk\n", b"again\n")
+    assert (output / "launcher.log").read_bytes() == first + second
+
+
+def test_a_full_disk_is_said_once_and_does_not_stop_the_command(enter, tmp_path):
+    (tmp_path / "launcher.log").symlink_to("/dev/full")
+    out, errors = enter("for i in 1 2 3; do echo $i; sleep 0.05; done; exit 9", tmp_path).communicate(timeout=30)
+    assert out == b"1\n2\n3\n"
+    warning = f"Warning: cannot write the log, the training goes on: {tmp_path / 'launcher.log'}: No space left on device\n"
+    assert errors.decode() == warning
+
+
+def test_a_copy_that_cannot_be_made_is_said(enter, tmp_path):
+    (tmp_path / "file").touch()
+    out, errors = enter("echo on", tmp_path / "file").communicate(timeout=30)
+    assert out == b"on\n"
+    assert errors.decode() == f"Warning: no copy of the log: {tmp_path / 'file' / 'launcher.log'}: File exists\n"
+
+
+def test_a_folder_is_not_made_where_no_volume_is_mounted(enter):
+    _, errors = enter("true", "/no-such-volume/run").communicate(timeout=30)
+    assert errors.decode() == "Warning: no copy of the log: /no-such-volume/run/launcher.log: No such file or directory\n"
+    assert not Path("/no-such-volume").exists()
+
+
+def test_a_closed_stdout_does_not_stop_the_command(enter, tmp_path):
+    process = enter("while [ ! -e go ]; do sleep 0.05; done; echo one; sleep 0.2; echo two; exit 5", tmp_path, cwd=tmp_path)
+    process.stdout.close()
+    (tmp_path / "go").touch()
+    assert process.wait(30) == 5
+    assert (tmp_path / "launcher.log").read_text() == "one\ntwo\n"
+    assert process.stderr.read().decode() == "Warning: cannot write the log, the training goes on: stdout: Broken pipe\n"
+    process.stdout = None
+
+
+def test_what_the_command_leaves_running_is_killed(enter):
+    process = enter("setsid sleep 600 & echo $!; exit 3")
+    orphan = int(process.stdout.readline())
+    assert process.wait(30) == 3
+    assert not Path(f"/proc/{orphan}").exists()
+
+
+def test_the_commands_own_killer_is_its_parents_death(enter):
+    """SIGKILL of the entry point: the command is asked to save, and is not left alone."""
+    process = enter("trap 'exit 143' USR1; echo $$; while :; do sleep 0.05; done")
+    child = int(process.stdout.readline())
+    process.kill()
+    process.wait(30)
+    until = time.monotonic() + 10
+    while os.path.exists(f"/proc/{child}") and " Z " not in Path(f"/proc/{child}/stat").read_text():
+        assert time.monotonic() < until, "survived"
+        time.sleep(0.02)
