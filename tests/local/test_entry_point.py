@@ -32,7 +32,9 @@ def enter(environment):
         process.communicate()
 
 
-@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 66", 66), ("kill -9 $$", 137), ("kill -10 $$", 138), ("exec no-such", 127)])
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 66", 66), ("kill -9 $$", 137), ("kill -10 $$", 138), ("exec no-such", 127)]
+)
 def test_the_exit_code_is_the_commands(enter, script, code):
     process = enter(script)
     process.communicate(timeout=30)

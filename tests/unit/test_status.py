@@ -1,0 +1,70 @@
+"""A run's record, its state, and what its exit code means."""
+
+import json
+
+import pytest
+
+from mlops_launch.contract import ExitCode
+from mlops_launch.core.redaction import REDACTED, redact_object
+from mlops_launch.core.status import BY_TIMEOUT, HINTS, MEMORY_HINT, RunRecord, exit_hint, exit_name, state
+from mlops_launch.errors import LauncherError
+
+RECORD = RunRecord("job", "MPIJob", "/overlay", "2026-01-02T03:04:05.000+00:00", 1, "/out", "host", 7, 8)
+
+
+def test_a_record_survives_its_file():
+    record = RECORD.at(step={"step": 3, "loss": 0.5}, exit_code=66, ended="2026-01-02T04:00:00.000+00:00")
+    text = json.dumps(record.to_json())
+    assert RunRecord.from_json(json.loads(text)) == record
+    assert json.loads(text)["exit_name"] == "no data"
+
+
+def test_a_record_of_another_version_is_refused():
+    with pytest.raises(LauncherError, match="unknown schema: 2"):
+        RunRecord.from_json({**RECORD.to_json(), "schema": 2})
+
+
+@pytest.mark.parametrize(
+    ("changes", "alive", "expected"),
+    [
+        ({}, True, "running"),
+        ({}, False, "lost"),
+        ({"exit_code": 0}, False, "succeeded"),
+        ({"exit_code": 0, "stopped_by": BY_TIMEOUT}, False, "succeeded"),
+        ({"exit_code": 143}, False, "interrupted"),
+        ({"exit_code": 137, "stopped_by": BY_TIMEOUT}, False, "interrupted"),
+        ({"exit_code": 66}, False, "failed"),
+        ({"exit_code": 137}, False, "failed"),
+    ],
+)
+def test_state(changes, alive, expected):
+    assert state(RECORD.at(**changes), alive) == expected
+
+
+def test_every_exit_code_of_the_contract_has_a_name_and_a_hint():
+    assert {code for code in ExitCode if exit_name(code) == "unknown"} == set()
+    assert set(ExitCode) - set(HINTS) == {ExitCode.SUCCESS}
+
+
+@pytest.mark.parametrize(
+    ("code", "name"), [(129, "SIGHUP"), (139, "SIGSEGV"), (9, "unknown"), (127, "program not found"), (300, "unknown")]
+)
+def test_other_codes(code, name):
+    assert exit_name(code) == name
+
+
+def test_out_of_memory_is_said_for_killed_processes_only():
+    assert (exit_name(137, out_of_memory=True), exit_hint(137, out_of_memory=True)) == ("out of memory", MEMORY_HINT)
+    assert exit_name(66, out_of_memory=True) == "no data"
+
+
+def test_secrets_are_redacted_and_nothing_else():
+    secret = {"kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "YQ=="}, "stringData": {"b": "b"}}
+    assert redact_object(secret) == {**secret, "data": {"a": REDACTED}, "stringData": {"b": REDACTED}}
+    pod = {"kind": "Pod", "spec": {"containers": [{"env": [{"name": "WANDB_API_KEY", "value": "x"}, {"name": "KEYS", "value": "y"}]}]}}
+    assert redact_object(pod)["spec"]["containers"][0]["env"] == [
+        {"name": "WANDB_API_KEY", "value": REDACTED},
+        {"name": "KEYS", "value": "y"},
+    ]
+    settings = {"kind": "ConfigMap", "data": {"HF_TOKEN": "t", "TOKENS": "5", "PASSWORD": ""}}
+    assert redact_object(settings)["data"] == {"HF_TOKEN": REDACTED, "TOKENS": "5", "PASSWORD": ""}
