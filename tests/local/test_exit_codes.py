@@ -9,7 +9,10 @@ FAST = ("--env", "MLOPS_TEST_STEPS=2", "--env", "MLOPS_TEST_STEP_S=0")
 
 @pytest.mark.parametrize(
     ("code", "name", "state"),
-    [(0, "success", "succeeded"), (66, "no data", "failed"), (78, "configuration", "failed"), (143, "interrupted", "interrupted"), (255, "worker lost", "failed")],
+    [
+        (0, "success", "succeeded"), (66, "no data", "failed"), (78, "configuration", "failed"),
+        (143, "interrupted", "interrupted"), (255, "worker lost", "failed"),
+    ],
 )  # fmt: skip
 def test_the_exit_code_passes_unchanged(start, call, multi_node, code, name, state):
     run = start(multi_node, *FAST, "--env", f"MLOPS_TEST_EXIT={code}")

@@ -37,9 +37,8 @@ def save() -> None:
         checkpoint.write_text(str(step))
 
 
-say(
-    f"start comm=mpi4py world_size={comm.size} ranks={','.join(f'{rank}:{host}' for rank, host in enumerate(comm.allgather(MPI.Get_processor_name())))}"
-)
+hosts = comm.allgather(MPI.Get_processor_name())
+say(f"start comm=mpi4py world_size={comm.size} ranks={','.join(f'{rank}:{host}' for rank, host in enumerate(hosts))}")
 say(f"resume step={step}" if resumed else "anew")
 while step < steps:
     time.sleep(float(os.environ.get("MLOPS_TEST_STEP_S", "0.05")))
