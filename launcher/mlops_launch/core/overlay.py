@@ -6,13 +6,11 @@ data that was wanted: what cannot be edited safely (an alias, a block text) is r
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
-from mlops_launch.core import yamltext
+from mlops_launch.core import yamltext, yamlwrite
 from mlops_launch.core.yamltext import Named, Path
 from mlops_launch.errors import LauncherError
 
@@ -26,9 +24,6 @@ _GOES_BEFORE = {
     "requests": ("limits",),
 }
 _BY_HAND = "edit the file by hand"
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([mkMGTPE]|[KMGTPE]i)")
-_WORD = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*")
-_NOT_TEXT = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
 def set_value(text: str, path: Path, value: int | str) -> str:
@@ -48,7 +43,7 @@ def set_value(text: str, path: Path, value: int | str) -> str:
     except yamltext.YamlSyntaxError:
         after = None
     if after != wanted or not _same_type(after, path, value):
-        raise LauncherError(f"cannot set in place: {_name(path)}", _BY_HAND)
+        raise LauncherError(f"cannot set in place: {yamlwrite.path_name(path)}", _BY_HAND)
     return edited
 
 
@@ -71,10 +66,6 @@ def _step(data: Any, step: str | Named) -> Any:
     return data.get(step) if isinstance(data, dict) else None
 
 
-def _name(path: Path) -> str:
-    return ".".join(str(step) for step in path)
-
-
 def _same_type(data: Any, path: Path, value: int | str) -> bool:
     for step in path:
         data = _step(data, step)
@@ -89,7 +80,7 @@ def _with_value(data: Any, path: Path, value: int | str) -> Any:
         last = position == len(path) - 1
         if isinstance(step, Named):
             if not isinstance(place, list):
-                raise LauncherError(f"not a list: {_name(path[:position])}", _BY_HAND)
+                raise LauncherError(f"not a list: {yamlwrite.path_name(path[:position])}", _BY_HAND)
             item = _step(place, step)
             if item is None:
                 item = {"name": step.name}
@@ -97,10 +88,10 @@ def _with_value(data: Any, path: Path, value: int | str) -> Any:
             place = item
             continue
         if not isinstance(place, dict):
-            raise LauncherError(f"not a mapping: {_name(path[:position])}", _BY_HAND)
+            raise LauncherError(f"not a mapping: {yamlwrite.path_name(path[:position])}", _BY_HAND)
         if last:
             if isinstance(place.get(step), dict | list):
-                raise LauncherError(f"holds more than one value: {_name(path)}", _BY_HAND)
+                raise LauncherError(f"holds more than one value: {yamlwrite.path_name(path)}", _BY_HAND)
             place[step] = value
         elif place.get(step) is None:
             place[step] = [] if isinstance(path[position + 1], Named) else {}
@@ -119,13 +110,13 @@ def _copy(data: Any) -> Any:
 def _splice(text: str, path: Path, value: int | str) -> str:
     root = yamltext.parse(text)
     if root is None:
-        return text + _block(path, value, 0, _newline(text))
+        return text + yamlwrite.block(path, value, 0, yamlwrite.newline(text))
     node: Node = root
     for position, step in enumerate(path):
         found = yamltext.child(node, step)
         if found is None:
             return _insert(text, node, path[position:], value)
-        if _is_empty(found) and position < len(path) - 1:
+        if _is_empty(found):
             return _fill(text, node, found, path[position + 1 :], value)
         node = found
     return _replace(text, node, value)
@@ -135,51 +126,19 @@ def _replace(text: str, node: Node, value: int | str) -> str:
     start, end = node.start_mark.index, node.end_mark.index
     if not isinstance(node, ScalarNode) or node.style in ("|", ">"):
         raise LauncherError(f"cannot set in place, line {node.start_mark.line + 1}", _BY_HAND)
-    written = _scalar(value, node.style)
-    return text[:start] + (f" {written}" if start == end else written) + text[end:]
-
-
-def _scalar(value: int | str, style: str | None = None) -> str:
-    """Return a scalar as YAML: a number plain, a text in the quotes it had, or in none where it reads as text."""
-    if isinstance(value, int):
-        return str(value)
-    if style == "'":
-        return "'" + value.replace("'", "''") + "'"
-    if style != '"' and (_QUANTITY.fullmatch(value) or (_WORD.fullmatch(value) and value.lower() not in _NOT_TEXT)):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return text[:start] + yamlwrite.scalar(value, node.style) + text[end:]
 
 
 def _is_empty(node: Node) -> bool:
     return isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
 
 
-def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
-
-
-def _block(path: Path, value: int | str, indent: int, newline: str) -> str:
-    """Return lines that hold `value` at `path`, lists not indented."""
-    lines: list[str] = []
-    dash = False
-    for position, step in enumerate(path):
-        margin = " " * (indent - 2) + "- " if dash else " " * indent
-        if isinstance(step, Named):
-            lines.append(f"{' ' * indent}- name: {_scalar(step.name)}")
-            indent, dash = indent + 2, False
-        elif position == len(path) - 1:
-            lines.append(f"{margin}{step}: {_scalar(value)}")
-        else:
-            lines.append(f"{margin}{step}:")
-            indent += 0 if isinstance(path[position + 1], Named) else 2
-    return "".join(line + newline for line in lines)
-
-
-def _flow(path: Path, value: int | str) -> str:
-    step, rest = path[0], path[1:]
-    if isinstance(step, Named) or any(isinstance(other, Named) for other in rest):
-        raise LauncherError(f"cannot add to a list in brackets: {_name(path)}", _BY_HAND)
-    return f"{step}: {_scalar(value) if not rest else '{' + _flow(rest, value) + '}'}"
+def _after_colon(text: str, parent: Node, empty: Node) -> int:
+    """Return where a value that is not there would start: its own mark lies behind the comments that follow."""
+    key = next((key for key, value in parent.value if value is empty), None) if isinstance(parent, MappingNode) else None
+    if key is None:
+        raise LauncherError(f"no value, line {empty.start_mark.line + 1}", _BY_HAND)
+    return text.index(":", key.end_mark.index) + 1
 
 
 def _insert(text: str, node: Node, path: Path, value: int | str) -> str:
@@ -190,26 +149,29 @@ def _insert(text: str, node: Node, path: Path, value: int | str) -> str:
         close = node.end_mark.index - 1
         body = text[:close].rstrip()
         separator = "" if body.endswith(("{", ",")) else ", "
-        return body + separator + _flow(path, value) + text[close:]
+        return body + separator + yamlwrite.flow(path, value) + text[close:]
     sibling = _next_sibling(text, node, path[0])
     indent = node.start_mark.column
-    lines = _block(path, value, indent, _newline(text))
+    lines = yamlwrite.block(path, value, indent, yamlwrite.newline(text))
     if sibling is not None:
         return _insert_at(text, _start_of_lines(text, sibling, indent), lines)
     return _insert_at(text, _end_of_line(text, _end(node)), lines)
 
 
 def _fill(text: str, parent: Node, empty: Node, path: Path, value: int | str) -> str:
-    """Give a key without a value its first entry."""
+    """Give a key without a value its value, or its first entry."""
+    colon = _after_colon(text, parent, empty)
+    if not path:
+        return f"{text[:colon]} {yamlwrite.scalar(value)}{text[colon:]}"
     indent = parent.start_mark.column + (0 if isinstance(path[0], Named) else 2)
     if isinstance(parent, CollectionNode) and parent.flow_style:
         raise LauncherError(f"no value in brackets, line {empty.start_mark.line + 1}", _BY_HAND)
-    return _insert_at(text, _end_of_line(text, empty.start_mark.index), _block(path, value, indent, _newline(text)))
+    return _insert_at(text, _end_of_line(text, colon), yamlwrite.block(path, value, indent, yamlwrite.newline(text)))
 
 
 def _insert_at(text: str, position: int, lines: str) -> str:
     if position > 0 and text[position - 1] != "\n":
-        return text[:position] + _newline(text) + lines.removesuffix(_newline(text)) + text[position:]
+        return text[:position] + yamlwrite.newline(text) + lines.removesuffix(yamlwrite.newline(text)) + text[position:]
     return text[:position] + lines + text[position:]
 
 
@@ -237,6 +199,8 @@ def _end(node: Node) -> int:
     """Return where the node's own text ends; a block's end mark lies behind the comments that follow."""
     if isinstance(node, CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1] if isinstance(node, SequenceNode) else node.value[-1][1]
+        if isinstance(node, MappingNode) and _is_empty(last):
+            return int(node.value[-1][0].end_mark.index)
         if last.start_mark.index >= node.start_mark.index:  # an alias's node lies elsewhere
             return _end(last)
     return int(node.end_mark.index)

@@ -53,7 +53,7 @@ def _unresolved(subject: Subject) -> Iterator[Problem]:
         sources = [mapping(entry.get("configMapRef")) for container in containers(role) for entry in mappings(container.get("envFrom"))]
         sources += [mapping(volume.get("configMap")) for volume in mappings(role.pod.get("volumes"))]
         for source in sources:
-            if source and source.get("name") not in known and not source.get("optional"):
+            if source and str(source.get("name")) not in known and not source.get("optional"):
                 yield Problem(
                     f"{role.name} names a ConfigMap that is not rendered: {source.get('name')}",
                     "the generator gives names a hash; `name-reference.yaml` of the base rewrites them: does the overlay still include it?",
