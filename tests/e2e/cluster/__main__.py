@@ -1,17 +1,18 @@
-"""`python -m tests.e2e.cluster up|down|status|logs|restart NAME`."""
+"""`python -m tests.e2e.cluster up|down|status|images|logs [NAME]|restart NAME`."""
 
 import argparse
+import contextlib
 import sys
 
 from . import cluster as clusters
-from . import processes, sandbox
+from . import images, processes, sandbox
 from .settings import ClusterError, from_environment
 
 
 def main() -> int:
     """Runs one verb; the exit code is 1 when it failed, and when `status` finds no whole cluster."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.cluster", description=__doc__)
-    parser.add_argument("verb", choices=["up", "down", "status", "logs", "restart"])
+    parser.add_argument("verb", choices=["up", "down", "status", "images", "logs", "restart"])
     parser.add_argument("component", nargs="?", help="for `logs` and `restart`; `logs` alone shows the end of each")
     arguments = parser.parse_args()
     settings = from_environment()
@@ -20,6 +21,10 @@ def main() -> int:
         print(f"export KUBECONFIG={settings.kubeconfig}")
     elif arguments.verb == "down":
         clusters.down(settings)
+    elif arguments.verb == "images":
+        with contextlib.redirect_stdout(sys.stderr):
+            archive = images.small(settings.cache)
+        print(archive)
     elif arguments.verb == "logs":
         for path in sorted(settings.logs.glob(f"{arguments.component or '*'}.log")):
             lines = path.read_text(errors="replace").splitlines()

@@ -1,9 +1,7 @@
 """Up and down: the steps in their order, each waited for."""
 
-import json
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 from . import build, containerd, control_plane, images, processes
+from .kubectl import Kubectl
 from .sandbox import Sandbox, create, destroy, load
 from .settings import NODE, PAUSE_IMAGE, ClusterError, Settings
 
@@ -35,23 +34,10 @@ class Cluster:
     programs: Path
     sandbox: Sandbox
 
-    def kubectl(self, *arguments: str, text: str | None = None, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Runs this cluster's kubectl as administrator.
-
-        Raises:
-            ClusterError: `check` and a non-zero exit.
-            subprocess.TimeoutExpired: not done within `timeout` seconds.
-        """
-        argv = [str(self.programs / "kubectl"), f"--kubeconfig={self.settings.kubeconfig}", *arguments]
-        done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=timeout)
-        if check and done.returncode != 0:
-            raise ClusterError(f"`{' '.join(argv)}` failed with exit code {done.returncode}: {done.stderr.strip()}")
-        return done
-
-    def apply(self, *objects: object) -> None:
-        """Applies objects given as dictionaries, on the server's side."""
-        listing = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("apply", "--server-side", "-f", "-", text=json.dumps(listing))
+    @property
+    def kubectl(self) -> Kubectl:
+        """This cluster's kubectl, as administrator."""
+        return Kubectl(self.programs / "kubectl", self.settings.kubeconfig)
 
     def stop(self, component: str, signal: str = "TERM") -> None:
         """Ends a component by its name, e.g. `kube-apiserver`."""
@@ -99,7 +85,8 @@ class Cluster:
 
     def _until(self, deadline: float, part: str, ready: Callable[[], bool]) -> None:
         while not ready():
-            ended = [record.name for record in processes.recorded(self.settings) if not processes.alive(self.sandbox, record)]
+            core = [record for record in processes.recorded(self.settings) if record.name in COMPONENTS]
+            ended = [record.name for record in core if not processes.alive(self.sandbox, record)]
             if ended or time.monotonic() > deadline:
                 reason = f"ended by itself: {' '.join(ended)}" if ended else f"not ready in time: {part}"
                 raise ClusterError(f"{reason}; logs are in {self.settings.logs}{self._last_words(ended)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from . import processes
 from .sandbox import Sandbox
-from .settings import BRIDGE, PAUSE_IMAGE, POD_NETWORK, ClusterError, Settings
+from .settings import BRIDGE, PAUSE_IMAGE, ClusterError, Settings
 
 CONFIG = """\
 version = 2
@@ -24,7 +24,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
 
 def start(settings: Settings, sandbox: Sandbox) -> None:
     """Starts the engine with the bridge plugin on the cluster's bridge."""
-    subnet = {"subnet": POD_NETWORK, "rangeStart": POD_NETWORK.replace("0/24", "10")}
+    subnet = {"subnet": settings.pod_network, "rangeStart": settings.pod_network.replace("0/24", "10")}
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,

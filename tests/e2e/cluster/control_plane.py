@@ -5,20 +5,18 @@ import secrets
 import subprocess
 from pathlib import Path
 
-from .settings import API_SERVICE_ADDRESS, CGROUP, NODE, NODE_ADDRESS, POD_NETWORK, SERVICE_NETWORK, ClusterError, Settings
+from .settings import API_SERVICE_ADDRESS, NODE, SERVICE_NETWORK, ClusterError, Settings
 
-URL = f"https://{NODE_ADDRESS}:6443"
-
-COREFILE = f"""\
-.:53 {{
-    bind {NODE_ADDRESS}
+COREFILE = """\
+.:53 {
+    bind ADDRESS
     errors
     ready 127.0.0.1:8181
-    kubernetes cluster.local in-addr.arpa {{
+    kubernetes cluster.local in-addr.arpa {
         kubeconfig KUBECONFIG
         ttl 1
-    }}
-}}
+    }
+}
 """
 
 
@@ -27,7 +25,7 @@ def write_files(settings: Settings) -> None:
     work = settings.work
     names = ",".join(
         ["DNS:kubernetes", "DNS:kubernetes.default", "DNS:kubernetes.default.svc", "DNS:localhost"]
-        + [f"IP:{address}" for address in (NODE_ADDRESS, API_SERVICE_ADDRESS, "127.0.0.1")]
+        + [f"IP:{address}" for address in (settings.node_address, API_SERVICE_ADDRESS, "127.0.0.1")]
     )
     request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "365"]
     subject = ["-subj", "/CN=mlops-e2e", "-addext", f"subjectAltName={names}", "-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
@@ -35,7 +33,7 @@ def write_files(settings: Settings) -> None:
     _run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(work / "accounts.key")])
     token = secrets.token_hex(16)
     _private(work / "tokens.csv", f'{token},admin,admin,"system:masters"\n')
-    cluster = {"server": URL, "certificate-authority": str(work / "api.crt")}
+    cluster = {"server": f"https://{settings.node_address}:6443", "certificate-authority": str(work / "api.crt")}
     kubeconfig = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -45,15 +43,22 @@ def write_files(settings: Settings) -> None:
         "current-context": "mlops-e2e",
     }
     _private(settings.kubeconfig, json.dumps(kubeconfig))
-    (work / "Corefile").write_text(COREFILE.replace("KUBECONFIG", str(settings.kubeconfig)))
+    (work / "Corefile").write_text(COREFILE.replace("ADDRESS", settings.node_address).replace("KUBECONFIG", str(settings.kubeconfig)))
     (work / "resolv.conf").write_text("")
-    (work / "kubelet.json").write_text(json.dumps(_kubelet(work)))
+    (work / "kubelet.json").write_text(json.dumps(_kubelet(settings)))
 
 
 def etcd(settings: Settings, programs: Path) -> list[str | Path]:
     """The store; it does not wait for the disk, since nobody needs it after a power cut."""
     url = "http://127.0.0.1:2379"
-    return [programs / "etcd", "--data-dir=/var/lib/etcd", f"--listen-client-urls={url}", f"--advertise-client-urls={url}", "--unsafe-no-fsync", "--log-level=warn"]
+    return [
+        programs / "etcd",
+        "--data-dir=/var/lib/etcd",
+        f"--listen-client-urls={url}",
+        f"--advertise-client-urls={url}",
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+    ]
 
 
 def api_server(settings: Settings, programs: Path) -> list[str | Path]:
@@ -62,8 +67,8 @@ def api_server(settings: Settings, programs: Path) -> list[str | Path]:
     return [
         programs / "kube-apiserver",
         "--etcd-servers=http://127.0.0.1:2379",
-        f"--bind-address={NODE_ADDRESS}",
-        f"--advertise-address={NODE_ADDRESS}",
+        f"--bind-address={settings.node_address}",
+        f"--advertise-address={settings.node_address}",
         f"--tls-cert-file={work}/api.crt",
         f"--tls-private-key-file={work}/api.key",
         f"--token-auth-file={work}/tokens.csv",
@@ -101,7 +106,7 @@ def kubelet(settings: Settings, programs: Path) -> list[str | Path]:
         f"--kubeconfig={settings.kubeconfig}",
         f"--config={settings.work}/kubelet.json",
         f"--hostname-override={NODE}",
-        f"--node-ip={NODE_ADDRESS}",
+        f"--node-ip={settings.node_address}",
     ]
 
 
@@ -112,7 +117,7 @@ def proxy(settings: Settings, programs: Path) -> list[str | Path]:
         f"--kubeconfig={settings.kubeconfig}",
         f"--hostname-override={NODE}",
         "--proxy-mode=iptables",
-        f"--cluster-cidr={POD_NETWORK}",
+        f"--cluster-cidr={settings.pod_network}",
         # Answers of a pod on the same bridge come back through the node also where the kernel filters no bridges.
         "--masquerade-all",
         "--conntrack-max-per-core=0",
@@ -128,16 +133,16 @@ def dns(settings: Settings, programs: Path) -> list[str | Path]:
     return [programs / "coredns", "-conf", settings.work / "Corefile"]
 
 
-def _kubelet(work: Path) -> dict[str, object]:
+def _kubelet(settings: Settings) -> dict[str, object]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": NODE_ADDRESS,
+        "address": settings.node_address,
         "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
         "authorization": {"mode": "AlwaysAllow"},
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{CGROUP}",
-        "clusterDNS": [NODE_ADDRESS],
+        "cgroupRoot": f"/{settings.name}",
+        "clusterDNS": [settings.node_address],
         "clusterDomain": "cluster.local",
         "containerLogMaxSize": "1Mi",
         "containerLogMaxFiles": 3,
@@ -151,7 +156,7 @@ def _kubelet(work: Path) -> dict[str, object]:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "registryPullQPS": 0,
-        "resolvConf": f"{work}/resolv.conf",
+        "resolvConf": f"{settings.work}/resolv.conf",
         # How late a mounted Secret may change: JobSet waits for its certificate this way.
         "syncFrequency": "5s",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .settings import ClusterError
+from .settings import SMALL_IMAGE, ClusterError
 
 SMALL_PACKAGES = ("python3", "openssh-server", "openssh-client", "procps")
 RECIPE = "1"
@@ -30,7 +30,7 @@ def program(cache: Path, executable: Path, entrypoint: Sequence[str], user: str 
             layer = Path(scratch) / "layer.tar"
             with tarfile.open(layer, "w") as tar:
                 tar.add(executable, entrypoint[0].lstrip("/"), filter=_root_owned)
-            pack([layer], {"Entrypoint": list(entrypoint), "User": user}, target)
+            pack(f"e2e.local/{executable.name}:1", [layer], {"Entrypoint": list(entrypoint), "User": user}, target)
     return target
 
 
@@ -45,7 +45,13 @@ def debian(cache: Path, packages: Sequence[str] = ()) -> Path:
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             root = Path(scratch) / "root"
-            command = ["debootstrap", "--variant=minbase", *([f"--include={','.join(packages)}"] if packages else []), "bookworm", str(root)]
+            command = [
+                "debootstrap",
+                "--variant=minbase",
+                *([f"--include={','.join(packages)}"] if packages else []),
+                "bookworm",
+                str(root),
+            ]
             print(f"e2e: {' '.join(command[:-1])}", flush=True)
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
             if done.returncode != 0:
@@ -60,12 +66,13 @@ def debian(cache: Path, packages: Sequence[str] = ()) -> Path:
     return target
 
 
-def small(cache: Path, extra: Mapping[str, Path] | None = None) -> Path:
+def small(cache: Path, extra: Mapping[str, Path] | None = None, name: str = SMALL_IMAGE) -> Path:
     """An archive of the small image: Debian with Python and an ssh server, without TensorFlow.
 
     Args:
         cache: the cluster's cache folder.
         extra: files and folders put on top, by their absolute path in the image.
+        name: the full name that importing the archive gives.
     """
     base = debian(cache, SMALL_PACKAGES)
     with tempfile.TemporaryDirectory(dir=base.parent) as scratch:
@@ -73,16 +80,16 @@ def small(cache: Path, extra: Mapping[str, Path] | None = None) -> Path:
         with tarfile.open(top, "w") as tar:
             for place, source in sorted((extra or {}).items()):
                 tar.add(source, place.lstrip("/"), filter=_root_owned)
-        target = _archive(cache, "small", hashlib.sha256(base.name.encode() + top.read_bytes()).hexdigest())
+        target = _archive(cache, "small", hashlib.sha256(f"{name} {base.name}".encode() + top.read_bytes()).hexdigest())
         if not target.exists():
             environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONUNBUFFERED=1"]
-            pack([base, top] if extra else [base], {"Cmd": ["bash"], "Env": environment, "WorkingDir": "/"}, target)
+            pack(name, [base, top] if extra else [base], {"Cmd": ["bash"], "Env": environment, "WorkingDir": "/"}, target)
             print(f"e2e: image small: {target.stat().st_size / 1e6:.0f} MB", flush=True)
     return target
 
 
-def pack(layers: Sequence[Path], config: Mapping[str, object], target: Path) -> None:
-    """Writes an OCI archive of uncompressed layers; the same input gives the same bytes."""
+def pack(name: str, layers: Sequence[Path], config: Mapping[str, object], target: Path) -> None:
+    """Writes an OCI archive of one image from uncompressed layers; `name` is the full one that importing it gives."""
     partial = target.with_name(f"{target.name}.{os.getpid()}")
     try:
         with tarfile.open(partial, "w") as archive:
@@ -96,8 +103,7 @@ def pack(layers: Sequence[Path], config: Mapping[str, object], target: Path) -> 
                 "layers": described,
             }
             entry = _add_json(archive, manifest, "application/vnd.oci.image.manifest.v1+json")
-            # The archive's own name for its image; load_image gives it the ones it is used by.
-            entry["annotations"] = {"io.containerd.image.name": f"e2e.local/{target.stem}:1"}
+            entry["annotations"] = {"io.containerd.image.name": name}
             _add_bytes(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
             _add_bytes(archive, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
         partial.rename(target)

@@ -47,11 +47,14 @@ def install_jobset(cluster: Cluster) -> None:
 
 def start_kwok(cluster: Cluster, nodes: int) -> None:
     """Starts kwok and adds simulated nodes `kwok-N` with the label and taint `type=kwok`: pods there run only on paper."""
+    stages = cluster.settings.work / "kwok-stages.yaml"
+    stages.write_text(cluster.kubectl("kustomize", str(build.module_folder("sigs.k8s.io/kwok") / "kustomize/stage/fast")).stdout)
     selector = "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake"
-    argv = [cluster.programs / "kwok", f"--kubeconfig={cluster.settings.kubeconfig}", "--manage-all-nodes=false", selector]
+    files = [f"--kubeconfig={cluster.settings.kubeconfig}", f"--config={stages}"]
+    argv: list[str | Path] = [cluster.programs / "kwok", *files, "--manage-all-nodes=false", selector]
     processes.start(cluster.settings, cluster.sandbox, "kwok", argv)
     room = {"cpu": "64", "memory": "256Gi", "pods": "110"}
-    cluster.apply(
+    cluster.kubectl.apply(
         *(
             {
                 "apiVersion": "v1",
@@ -87,7 +90,7 @@ def render(cluster: Cluster, operator: Operator) -> str:
         remote = REMOTE.search(text)
         pinned = build.module_version(operator.module)
         if remote is None or remote["version"] != pinned:
-            raise ClusterError(f"the version of {operator.module} in tests/e2e/cluster/go.mod ({pinned}) is not the one of: {source / 'kustomization.yaml'}")
+            raise ClusterError(f"tests/e2e/cluster/go.mod pins {operator.module} {pinned}, another one is in: {source}/kustomization.yaml")
         # The module's folder is read-only, and the pinned folder refers to its neighbours.
         top = remote["folder"].split("/")[0]
         shutil.copytree(build.module_folder(operator.module) / top, Path(scratch) / top, copy_function=shutil.copyfile)
@@ -101,7 +104,9 @@ def _install(cluster: Cluster, operator: Operator) -> None:
     cluster.load_image(archive, *(_full_name(name) for name in set(IMAGE.findall(rendered))))
     cluster.kubectl("apply", "--server-side", "-f", "-", text=rendered)
     cluster.kubectl("-n", operator.namespace, "rollout", "status", "deployment", "--timeout=90s")
-    kinds = [line for line in cluster.kubectl("get", "crd", "-o", "name").stdout.split() if line.endswith((".kubeflow.org", ".jobset.x-k8s.io"))]
+    kinds = [
+        line for line in cluster.kubectl("get", "crd", "-o", "name").stdout.split() if line.endswith((".kubeflow.org", ".jobset.x-k8s.io"))
+    ]
     cluster.kubectl("wait", "--for=condition=Established", *kinds, "--timeout=30s")
     _wait_for_webhooks(cluster, operator)
 
@@ -111,8 +116,16 @@ def _wait_for_webhooks(cluster: Cluster, operator: Operator) -> None:
         return
     template = {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "x", "image": "x"}]}}}}
     jobs = {"replicatedJobs": [{"name": "x", "template": template}]}
-    probe = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {"name": "probe", "namespace": "default"}, "spec": jobs}
-    cluster.wait(lambda: cluster.kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(probe), check=False).returncode == 0, "JobSet's webhooks")
+    probe = {
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "metadata": {"name": "probe", "namespace": "default"},
+        "spec": jobs,
+    }
+    cluster.wait(
+        lambda: cluster.kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(probe), check=False).returncode == 0,
+        "JobSet's webhooks",
+    )
 
 
 def _full_name(image: str) -> str:

@@ -20,7 +20,9 @@ class Process:
     argv: list[str]
 
 
-def start(settings: Settings, sandbox: Sandbox, name: str, argv: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Process:
+def start(
+    settings: Settings, sandbox: Sandbox, name: str, argv: Sequence[str | Path], environment: Mapping[str, str] | None = None
+) -> Process:
     """Starts a program whose output goes to logs/NAME.log and records it; one that runs already stays."""
     running = load(settings, name)
     if running is not None and alive(sandbox, running):

@@ -2,7 +2,7 @@
 
 Everything the cluster starts lives inside. Ending that one process makes the kernel end all others, and with them go
 the mounts, links, addresses and firewall rules. What namespaces do not cover is undone by hand: the host's end of the
-link, the cgroups and the few kernel settings that a kubelet changes.
+link and the cgroups.
 """
 
 import json
@@ -15,10 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import network
-from .settings import CGROUP, ClusterError, Settings
-
-KERNEL_SETTINGS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes")
-"""What a kubelet sets on start, for the whole machine."""
+from .settings import ClusterError, Settings
 
 # A kubelet and a container engine use fixed places below these folders: inside they are the cluster's own.
 MOUNTS = """
@@ -26,6 +23,14 @@ mount --make-rshared /
 mount -t tmpfs -o mode=755 tmpfs /run
 mount --bind "$1/var-lib" /var/lib
 mount --bind "$1/var-log" /var/log
+# A kubelet changes these for the whole machine: here it changes copies.
+mkdir "$1/kernel"
+for name in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
+  [ -e "/proc/sys/$name" ] || continue
+  copy="$1/kernel/$(basename "$name")"
+  cat "/proc/sys/$name" >"$copy"
+  mount --bind "$copy" "/proc/sys/$name"
+done
 """
 
 
@@ -79,10 +84,21 @@ def create(settings: Settings, pause: Path) -> Sandbox:
     for name in ("var-lib", "var-log"):
         (settings.work / name).mkdir(parents=True, exist_ok=True)
     log, ready = settings.logs / "sandbox.log", settings.work / "sandbox.ready"
-    saved = {name: Path("/proc/sys", name).read_text() for name in KERNEL_SETTINGS if Path("/proc/sys", name).exists()}
-    (settings.work / "kernel-settings.json").write_text(json.dumps(saved))
-    script = MOUNTS + network.INSIDE + ': >"$1/sandbox.ready"\nexec "$2"\n'
-    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-euc", script, "sandbox", str(settings.work), str(pause)]
+    script = MOUNTS + network.inside(settings) + ': >"$1/sandbox.ready"\nexec "$2"\n'
+    unshare = [
+        "unshare",
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "sh",
+        "-euc",
+        script,
+        "sandbox",
+        str(settings.work),
+        str(pause),
+    ]
     holder = spawn([], unshare, log)
     deadline = time.monotonic() + 10
     while not ready.exists():
@@ -95,8 +111,8 @@ def create(settings: Settings, pause: Path) -> Sandbox:
         raise ClusterError(f"the sandbox ended at once, see {log}:\n{log.read_text()[-2000:]}")
     sandbox = Sandbox(first, started)
     (settings.work / "sandbox.json").write_text(json.dumps({"pid": first, "started": started}))
-    network.connect(sandbox.pid)
-    for folder in _cgroup_folders():
+    network.connect(settings, sandbox.pid)
+    for folder in cgroup_folders(settings):
         _create_cgroup(folder)
     return sandbox
 
@@ -123,17 +139,11 @@ def destroy(settings: Settings) -> None:
     # The first process of a process namespace is gone only when all others are.
     while sandbox is not None and Path(f"/proc/{sandbox.pid}").exists() and start_time(Path("/proc"), sandbox.pid) == sandbox.started:
         _wait(deadline, f"process {sandbox.pid} did not end")
-    network.disconnect()
-    for folder in _cgroup_folders():
+    network.disconnect(settings)
+    for folder in cgroup_folders(settings):
         while folder.exists():
             _remove_cgroup(folder)
             _wait(deadline, f"cgroup is still in use: {folder}")
-    saved = settings.work / "kernel-settings.json"
-    if saved.exists():
-        for name, value in json.loads(saved.read_text()).items():
-            if Path("/proc/sys", name).read_text() != value:
-                Path("/proc/sys", name).write_text(value)
-        saved.unlink()
     (settings.work / "sandbox.json").unlink(missing_ok=True)
     (settings.work / "sandbox.ready").unlink(missing_ok=True)
 
@@ -157,9 +167,10 @@ def _child(parent: int) -> int:
     raise ClusterError(f"process {parent} has no child")
 
 
-def _cgroup_folders() -> list[Path]:
+def cgroup_folders(settings: Settings) -> list[Path]:
+    """The cluster's folder in every cgroup hierarchy of the machine, whether or not it is there."""
     mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    return [Path(mount[1]) / CGROUP for mount in mounts if mount[2] in ("cgroup", "cgroup2")]
+    return [Path(mount[1]) / settings.name for mount in mounts if mount[2] in ("cgroup", "cgroup2")]
 
 
 def _create_cgroup(folder: Path) -> None:

@@ -6,15 +6,10 @@ from pathlib import Path
 
 KUBERNETES = "v1.36.3"
 NODE = "e2e-node"
-BRIDGE = "mlops-e2e0"
-HOST_LINK = "mlops-e2e"
-"""The only link on the host: one end of the pair that leads into the cluster."""
-POD_NETWORK = "10.244.0.0/24"
-NODE_ADDRESS = "10.244.0.1"
-LINK_NETWORK_HOST, LINK_NETWORK_CLUSTER = "10.244.1.1", "10.244.1.2"
+BRIDGE = "pods"
 SERVICE_NETWORK, API_SERVICE_ADDRESS = "10.96.0.0/16", "10.96.0.1"
-CGROUP = "mlops-e2e"
 PAUSE_IMAGE = "e2e.local/pause:1"
+SMALL_IMAGE = "e2e.local/small:1"
 
 SOURCE = Path(__file__).resolve().parent
 REPOSITORY = SOURCE.parents[2]
@@ -26,10 +21,34 @@ class ClusterError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """Folders of one cluster: `cache` outlives it (programs, images), `work` is its own and is emptied by `down`."""
+    """One cluster: `cache` outlives it (programs, images), `work` is its own and is emptied by `down`.
+
+    `number`, 0 to 9, keeps the addresses and names on the host of clusters apart that run at the same time.
+    """
 
     cache: Path
     work: Path
+    number: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of the cgroup and of the only link on the host: one end of the pair that leads into the cluster."""
+        return f"mlops-e2e-{self.number}"
+
+    @property
+    def node_address(self) -> str:
+        """The bridge's address, which pods and the host both reach; the API server listens there."""
+        return f"10.{240 + self.number}.0.1"
+
+    @property
+    def pod_network(self) -> str:
+        """The bridge's network."""
+        return f"10.{240 + self.number}.0.0/24"
+
+    @property
+    def link_addresses(self) -> tuple[str, str]:
+        """The host's and the cluster's end of the link pair."""
+        return f"10.{240 + self.number}.1.1", f"10.{240 + self.number}.1.2"
 
     @property
     def kubeconfig(self) -> Path:
@@ -48,15 +67,18 @@ class Settings:
 
 
 def from_environment() -> Settings:
-    """Cache in the user's cache folder (`XDG_CACHE_HOME`), work folder below it or in `E2E_DIR`.
+    """Cache in the user's cache folder (`XDG_CACHE_HOME`), work folder below it or in `E2E_DIR`, number in `E2E_NUMBER`.
 
     Raises:
-        ClusterError: E2E_DIR lies below a folder that the cluster covers with its own.
+        ClusterError: E2E_DIR lies below a folder that the cluster covers with its own; the number is not 0 to 9.
     """
+    number = os.environ.get("E2E_NUMBER") or "0"
+    if number not in tuple("0123456789"):
+        raise ClusterError(f"E2E_NUMBER is not one of 0 to 9: {number}")
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     cache = Path(home) / "mlops-launch" / "e2e"
-    work = Path(os.environ.get("E2E_DIR") or cache / "cluster").resolve()
+    work = Path(os.environ.get("E2E_DIR") or cache / f"cluster-{number}").resolve()
     for covered in ("/run", "/var/lib", "/var/log", "/var/run"):
         if work.is_relative_to(covered):
             raise ClusterError(f"E2E_DIR lies below `{covered}`, which the cluster replaces for its processes: {work}")
-    return Settings(cache=cache, work=work)
+    return Settings(cache, work, int(number))

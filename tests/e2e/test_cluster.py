@@ -1,0 +1,199 @@
+"""What every other e2e test stands on: the cluster is real, answers, runs restricted pods and goes without a trace."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from tests.e2e.cluster import cluster as clusters
+from tests.e2e.cluster import operators
+from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.cluster.kubectl import Kubectl
+from tests.e2e.cluster.sandbox import cgroup_folders
+from tests.e2e.cluster.settings import KUBERNETES, NODE, Settings
+
+RESTRICTED = {"runAsNonRoot": True, "runAsUser": 4321, "runAsGroup": 4321, "fsGroup": 4321, "seccompProfile": {"type": "RuntimeDefault"}}
+CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
+
+
+def pod_spec(image: str, *command: str) -> dict[str, object]:
+    container = {"name": "main", "image": image, "command": list(command), "securityContext": CONTAINER}
+    return {"restartPolicy": "Never", "securityContext": RESTRICTED, "terminationGracePeriodSeconds": 1, "containers": [container]}
+
+
+def pod(namespace: str, name: str, image: str, *command: str, **labels: str) -> dict[str, object]:
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod_spec(image, *command)}
+
+
+def wait_for(kubectl: Kubectl, namespace: str, what: str, condition: str, seconds: int = 60) -> None:
+    kubectl("-n", namespace, "wait", what, f"--for={condition}", f"--timeout={seconds}s", timeout=seconds + 10)
+
+
+def test_the_api_server_answers_with_the_pinned_version(cluster: Cluster) -> None:
+    assert json.loads(cluster.kubectl("version", "-o", "json").stdout)["serverVersion"]["gitVersion"] == KUBERNETES
+
+
+def test_the_one_node_is_ready(cluster: Cluster) -> None:
+    path = "jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=='Ready')].status}{'\\n'}{end}"
+    assert cluster.kubectl("get", "nodes", "-o", path).stdout == f"{NODE} True\n"
+
+
+def test_a_restricted_pod_runs_as_any_uid_and_its_log_comes_back(kubectl: Kubectl, small_image: str, namespace: str) -> None:
+    program = "import os; print(os.getuid(), os.getgid(), os.access('/', os.W_OK))"
+    kubectl.apply(pod(namespace, "who", small_image, "python3", "-c", program))
+    wait_for(kubectl, namespace, "pod/who", "jsonpath={.status.phase}=Succeeded")
+    assert kubectl("-n", namespace, "logs", "who").stdout == "4321 4321 False\n"
+
+
+def test_a_pod_that_may_be_root_is_refused(kubectl: Kubectl, small_image: str, namespace: str) -> None:
+    refused = kubectl("-n", namespace, "run", "root", f"--image={small_image}", check=False)
+    assert refused.returncode == 1
+    assert 'violates PodSecurity "restricted:latest"' in refused.stderr
+
+
+def test_the_exit_code_of_a_pod_comes_back(kubectl: Kubectl, small_image: str, namespace: str) -> None:
+    kubectl.apply(pod(namespace, "nine", small_image, "python3", "-c", "raise SystemExit(9)"))
+    wait_for(kubectl, namespace, "pod/nine", "jsonpath={.status.phase}=Failed")
+    path = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"
+    assert kubectl("-n", namespace, "get", "pod", "nine", "-o", path).stdout == "9"
+
+
+def test_a_service_is_found_by_name_and_reached_from_a_pod(kubectl: Kubectl, small_image: str, namespace: str) -> None:
+    server = pod(namespace, "server", small_image, "python3", "-m", "http.server", "8000", app="server")
+    ports = {"selector": {"app": "server"}, "ports": [{"port": 80, "targetPort": 8000}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "server", "namespace": namespace}, "spec": ports}
+    kubectl.apply(server, service)
+    wait_for(kubectl, namespace, "pod/server", "condition=Ready")
+    # kube-proxy learns of the ready pod a moment later.
+    program = """
+import time, urllib.request
+for _ in range(100):
+    try:
+        print(urllib.request.urlopen("http://server/etc/hostname", timeout=5).read().decode(), end="")
+        break
+    except OSError:
+        time.sleep(0.1)
+"""
+    kubectl.apply(pod(namespace, "client", small_image, "python3", "-c", program))
+    wait_for(kubectl, namespace, "pod/client", "jsonpath={.status.phase}=Succeeded")
+    assert kubectl("-n", namespace, "logs", "client").stdout == "server\n"
+
+
+def test_mpi_operator_makes_workers_and_a_launcher_that_knows_them(
+    kubectl: Kubectl, small_image: str, mpi_operator: None, namespace: str
+) -> None:
+    launcher = {"replicas": 1, "template": {"spec": pod_spec(small_image, "cat", "/etc/mpi/hostfile")}}
+    worker = {"replicas": 2, "template": {"spec": pod_spec(small_image, "sleep", "600")}}
+    spec = {
+        "slotsPerWorker": 3,
+        "sshAuthMountPath": "/home/mlops/.ssh",
+        "launcherCreationPolicy": "WaitForWorkersReady",
+        "runPolicy": {"cleanPodPolicy": "None"},
+        "mpiReplicaSpecs": {"Launcher": launcher, "Worker": worker},
+    }
+    metadata = {"name": "two", "namespace": namespace}
+    kubectl.apply({"apiVersion": "kubeflow.org/v2beta1", "kind": "MPIJob", "metadata": metadata, "spec": spec})
+    wait_for(kubectl, namespace, "mpijob/two", "condition=Succeeded")
+    path = "jsonpath={range .items[*]}{.metadata.name}{'\\n'}{end}"
+    workers = kubectl("-n", namespace, "get", "pods", "-l", "training.kubeflow.org/job-role=worker", "-o", path).stdout
+    assert workers == "two-worker-0\ntwo-worker-1\n"
+    log = kubectl("-n", namespace, "logs", "-l", "training.kubeflow.org/job-role=launcher").stdout
+    assert log == f"two-worker-0.two.{namespace}.svc slots=3\ntwo-worker-1.two.{namespace}.svc slots=3\n"
+
+
+def test_jobset_ends_parameter_servers_when_the_workers_are_done(kubectl: Kubectl, small_image: str, jobset: None, namespace: str) -> None:
+    def replicated(name: str, *command: str) -> dict[str, object]:
+        job = {"backoffLimit": 0, "template": {"spec": pod_spec(small_image, *command)}}
+        return {"name": name, "template": {"spec": job}}
+
+    spec = {
+        "successPolicy": {"operator": "All", "targetReplicatedJobs": ["worker"]},
+        "replicatedJobs": [replicated("server", "sleep", "600"), replicated("worker", "true")],
+    }
+    metadata = {"name": "psw", "namespace": namespace}
+    kubectl.apply({"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": metadata, "spec": spec})
+    wait_for(kubectl, namespace, "jobset/psw", "condition=Completed")
+    wait_for(kubectl, namespace, "job/psw-server-0", "delete")
+
+
+def test_kwok_runs_pods_on_simulated_nodes(cluster: Cluster, small_image: str, namespace: str) -> None:
+    operators.start_kwok(cluster, nodes=3)
+    try:
+        placement = {"nodeSelector": {"type": "kwok"}, "tolerations": [{"key": "type", "operator": "Exists"}]}
+        spec = {**pod_spec(small_image, "sleep", "600"), **placement}
+        cluster.kubectl.apply({**pod(namespace, "paper", small_image), "spec": spec})
+        wait_for(cluster.kubectl, namespace, "pod/paper", "condition=Ready")
+    finally:
+        operators.stop_kwok(cluster)
+    assert cluster.kubectl("get", "nodes", "-o", "name").stdout == f"node/{NODE}\n"
+
+
+def test_a_component_can_be_ended_and_started_again(cluster: Cluster, kubectl: Kubectl) -> None:
+    cluster.stop("kube-apiserver", "KILL")
+    assert kubectl("get", "--raw", "/readyz", check=False).returncode == 1
+    cluster.start("kube-apiserver")
+    cluster.wait_ready()
+    assert kubectl("get", "--raw", "/readyz").stdout == "ok"
+
+
+def test_up_is_fast_and_repeatable_and_down_leaves_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    # A second cluster beside the session's, which therefore is not touched.
+    mine = Settings(cluster.settings.cache, tmp_path / "cluster", number=9)
+    before, namespaces_before = machine(mine), namespaces()
+    begun = time.monotonic()
+    try:
+        first = clusters.up(mine)
+        took = time.monotonic() - begun
+        print(f"up: {took:.1f} s")
+        first.load_image(next((mine.cache / "images").glob("small-*.tar")))
+        first.kubectl.apply(pod("default", "sleeper", "e2e.local/small:1", "sleep", "600"))
+        wait_for(first.kubectl, "default", "pod/sleeper", "condition=Ready")
+        assert clusters.up(mine) == first
+        during, inside = machine(mine), namespaces() - namespaces_before
+    finally:
+        begun = time.monotonic()
+        clusters.down(mine)
+        print(f"down: {time.monotonic() - begun:.1f} s")
+    assert took < 30
+    # What is compared does show a cluster; its firewall rules and mounts are never the machine's.
+    assert [name for name in before if during[name] != before[name]] == ["links", "routes", "cgroups"]
+    assert inside
+    assert machine(mine) == before
+    assert namespaces() & inside == set()
+    assert [path.name for path in mine.work.iterdir()] == ["logs"]
+    clusters.down(mine)
+
+
+def machine(settings: Settings) -> dict[str, object]:
+    """What a cluster could leave on the machine, by kind."""
+
+    def output(*argv: str) -> list[str]:
+        return sorted(
+            line for line in subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines() if line[:1] not in "#:"
+        )
+
+    kernel = ["vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward"]
+    places = ["/run", "/run/netns", "/var/lib", "/var/log", "/opt", "/etc/cni", "/usr/libexec"]
+    return {
+        "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+        "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
+        "routes": output("ip", "route", "show", "table", "all"),
+        "firewall": [line.split(" [")[0] for line in output("iptables-save")],
+        "cgroups": [folder for folder in cgroup_folders(settings) if folder.exists()],
+        "kernel settings": [Path("/proc/sys", name).read_text() for name in kernel],
+        "folders": [sorted(os.listdir(place)) for place in places if Path(place).is_dir()],
+    }
+
+
+def namespaces() -> set[str]:
+    """Network, mount and process namespaces that any process of the machine is in; each process of a cluster is in three."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        for kind in ("net", "mnt", "pid"):
+            try:
+                found.add(os.readlink(process / "ns" / kind))
+            except OSError:
+                continue
+    return found
