@@ -201,11 +201,8 @@ def average_variables(comm: Comm, variables: Sequence[Any]) -> None:
     """Give every rank the mean over all ranks of each float32 variable."""
     if comm.size == 1:
         return
-    import tensorflow as tf
-
-    total = tf.function(lambda: comm.sum_tensors([variable.value() for variable in variables]))()
-    for variable, summed in zip(variables, total, strict=True):
-        variable.assign(summed / comm.size)
+    for variable, total in zip(variables, comm.sum_tensors([variable.value() for variable in variables]), strict=True):
+        variable.assign(total / comm.size)
 
 
 def buckets(sizes: Sequence[int], limit: int) -> list[list[int]]:

@@ -38,16 +38,20 @@ class OutputFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._lock.seek(0)
+            holder = self._lock.read().strip() or "another training"
+            self.close()
             raise TrainingError(
-                f"the output folder is in use by {self._lock.read().strip() or 'another training'}: {path}",
-                "wait for it, stop it, or set another OUTPUT_DIR",
-                ExitCode.CANNOT_CREATE,
+                f"the output folder is in use by {holder}: {path}", "wait for it, stop it, or set another OUTPUT_DIR", ExitCode.CANNOT_CREATE
             ) from error
         except OSError as error:
             raise io_error(error, f"lock the output folder {path}") from error
         self._lock.truncate(0)
         self._lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
         self._lock.flush()
+
+    def close(self) -> None:
+        """Let the folder go; the end of the process does it too."""
+        self._lock.close()
 
     def rewind_metrics(self, step: int) -> None:
         """Drop the metrics of steps after `step`: a resumed training writes them again."""

@@ -24,10 +24,12 @@ class Recorder:
     def __init__(self, output: OutputFolder | None, step: int, summaries: bool) -> None:
         self._output = output
         self._loss = self._correct = self._images = 0.0
-        # The first step holds the graph's compilation, so the clock of the rate starts after it.
+        # The time of a step runs from the end of the one before. The first has none before it, and it holds the
+        # graph's compilation; the first after a pause has none either.
         self._clock: float | None = None
-        self._timed_images = 0.0
-        self._rate = self._rate_images = self._rate_seconds = 0.0
+        self._timed_images = self._timed_seconds = 0.0
+        self._all_images = self._all_seconds = 0.0
+        self._rate = 0.0
         self._final: dict[str, Value] = {}
         self._summaries: Any = None
         if output is None:
@@ -58,19 +60,21 @@ class Recorder:
         self._correct += correct
         self._images += images
         now = time.monotonic()
-        if self._clock is None:
-            self._clock = now
-        else:
+        if self._clock is not None:
             self._timed_images += images
+            self._timed_seconds += now - self._clock
+        self._clock = now
+
+    def pause(self) -> None:
+        """Leave the time until the next step out of the rate: an evaluation, a checkpoint."""
+        self._clock = None
 
     def write_step(self, step: int, total_steps: int, epoch: int, learning_rate: float, global_batch: int) -> None:
         """Write the figures since the last call: means over the images, and the rate in images a second."""
-        now = time.monotonic()
-        if self._clock is not None and self._timed_images:
-            seconds = now - self._clock
-            self._rate = self._timed_images / seconds
-            self._rate_images += self._timed_images
-            self._rate_seconds += seconds
+        if self._timed_seconds:
+            self._rate = self._timed_images / self._timed_seconds
+        self._all_images += self._timed_images
+        self._all_seconds += self._timed_seconds
         record: dict[str, Value] = {
             "epoch": epoch,
             "loss": self._loss / self._images,
@@ -79,7 +83,7 @@ class Recorder:
             "images_per_s": round(self._rate, 1),
             "eta_s": round((total_steps - step) * global_batch / self._rate) if self._rate else 0,
         }
-        self._clock, self._timed_images = now, 0.0
+        self._timed_images = self._timed_seconds = 0.0
         self._loss = self._correct = self._images = 0.0
         if self._output is None:
             return
@@ -87,8 +91,7 @@ class Recorder:
         self._write("train", step, record)
 
     def write_evaluation(self, step: int, epoch: int, figures: Mapping[str, float]) -> None:
-        """Write an evaluation's figures; the time it took does not count for the rate."""
-        self._clock = time.monotonic()
+        """Write an evaluation's figures."""
         if self._output is None:
             return
         say("evaluation " + format_fields({"step": step, "epoch": epoch} | dict(figures)))
@@ -109,8 +112,8 @@ class Recorder:
         self._summaries.flush()
 
     def final_figures(self) -> dict[str, Value]:
-        """Return the last evaluation's figures and the rate over all steps but the first."""
-        rate = self._rate_images / self._rate_seconds if self._rate_seconds else 0.0
+        """Return the last evaluation's figures and the rate over all timed steps."""
+        rate = self._all_images / self._all_seconds if self._all_seconds else 0.0
         return {**self._final, "images_per_s": round(rate, 1)}
 
     def close(self) -> None:

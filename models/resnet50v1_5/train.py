@@ -229,6 +229,7 @@ def run_steps(training: Training, recorder: Recorder, step: int) -> tuple[int, b
             asked_here = bool(asked) and not last
             if asked_here or evaluated or last or (config.checkpoint_steps and step % config.checkpoint_steps == 0):
                 training.save(step)
+                recorder.pause()
             # An evaluation that is left out or broken off is made up for when the training goes on.
             if asked_here or (evaluated and not evaluate_and_record(training, recorder, step)):
                 return step, True

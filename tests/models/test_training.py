@@ -54,10 +54,16 @@ class TestOutput:
     def test_tensorboard_reads_the_summaries(self, finished: Path) -> None:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        events = EventAccumulator(str(finished / "tensorboard"))
+        events = EventAccumulator(str(finished / "tensorboard"), size_guidance={"tensors": 0})
         events.Reload()
         assert {"train/loss", "train/lr", "evaluation/top1"} <= set(events.Tags()["tensors"])
         assert len(events.Tensors("train/loss")) == STEPS
+
+    def test_evaluations_and_checkpoints_do_not_count_for_the_rate(self, finished: Path) -> None:
+        rates = [record["images_per_s"] for record in metrics(finished, "train")]
+        # The first step after a start or an evaluation has no time of its own and repeats the rate before.
+        assert rates[0] == 0
+        assert rates[29] == rates[28] > 0
 
     def test_a_second_call_says_that_it_is_finished_and_repeats_the_result(self, trainer: Trainer, finished: Path) -> None:
         again = trainer.run(finished, *TINY, "--deterministic")
@@ -121,6 +127,7 @@ class TestRefusals:
 
         held = OutputFolder(tmp_path / "run")
         ended = trainer.run(tmp_path / "run", *TINY)
+        held.close()
         assert ended.code == ExitCode.CANNOT_CREATE
         assert ended.error.startswith("error: the output folder is in use by process ")
         assert ended.error.endswith(f": {held.path}")
