@@ -1,0 +1,90 @@
+"""The group: help for every verb, suggestions, one shape for errors, a fast `--help`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import click
+import pytest
+
+from mlops_launch import __version__
+from mlops_launch.cli.main import VERBS, main
+from tests.cli.conftest import Call, Ended
+
+
+def test_help_lists_every_verb(call: Call) -> None:
+    for flag in ("-h", "--help"):
+        ended = call(flag)
+        assert (ended.exit_code, ended.stderr) == (0, "")
+        assert {line.split()[0]: line.split(maxsplit=1)[1] for line in ended.stdout.split("Commands:\n")[1].splitlines()} == VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_has_help_on_itself_and_on_each_option(verb: str) -> None:
+    command = import_module(f"mlops_launch.cli.{verb}").command
+    assert command.name == verb
+    assert command.help and command.help.strip()
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{verb} {parameter.opts}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_shows_its_help(call: Call, verb: str) -> None:
+    ended = call(verb, "--help")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"Usage: mlops-launch {verb} ")
+
+
+def test_version(call: Call) -> None:
+    assert call("--version") == Ended(0, f"mlops-launch, version {__version__}\n", "")
+
+
+def test_a_misspelt_verb(call: Call) -> None:
+    assert call("chek") == Ended(
+        2,
+        "",
+        "Usage: mlops-launch [OPTIONS] COMMAND [ARGS]...\nTry 'mlops-launch --help' for help.\n\n"
+        "Error: No such command 'chek'. Did you mean 'check'?\n",
+    )
+
+
+def test_an_error_is_a_line_a_blank_line_and_a_hint(call: Call) -> None:
+    assert call("check", "quickstart") == Ended(
+        2,
+        "",
+        "Error: no kustomization.yaml in: quickstart\n\n"
+        "hint: give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node\n",
+    )
+
+
+def test_an_unreadable_file_is_an_error_not_a_traceback(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "quickstart/mlops.env")
+
+    monkeypatch.setattr("mlops_launch.use.check.read_files", refuse)
+    assert call("check", "quickstart/k8s/mlops/multi-node") == Ended(1, "", "Error: Permission denied: quickstart/mlops.env\n")
+
+
+def test_help_imports_no_verb_and_no_library_but_click() -> None:
+    program = (
+        "import sys; from mlops_launch.cli.main import main; main(['--help'], standalone_mode=False);"
+        "print(sorted(n for n in sys.modules if n.split('.')[0] in ('yaml', 'ruamel', 'kubernetes') or n.startswith('mlops_launch')),"
+        " file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stderr == "['mlops_launch', 'mlops_launch.cli', 'mlops_launch.cli.main', 'mlops_launch.errors']\n"
+
+
+def test_the_module_is_the_program() -> None:
+    ended = subprocess.run([sys.executable, "-m", "mlops_launch", "--version"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"mlops-launch, version {__version__}\n", "")
+
+
+def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    with main.make_context("mlops-launch", ["ls"]) as context:
+        main.callback.__wrapped__(context)  # type: ignore[union-attr]
+        assert context.color is False
