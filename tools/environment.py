@@ -112,7 +112,9 @@ class Environment:
     def install_horovod(self) -> None:
         built = subprocess.run([str(self.python), str(HOROVOD_WHEEL)], stdout=subprocess.PIPE, text=True)
         if built.returncode == os.EX_UNAVAILABLE:
-            talk("no C++ compiler, so no Horovod: ranks will use mpi4py; `sudo apt-get install g++` and the same command again adds it")
+            if "horovod" not in self.notes():
+                talk("no C++ compiler, so no Horovod: ranks will use mpi4py")
+                talk("`sudo apt-get install g++` and the same command again adds Horovod")
             return
         if built.returncode != 0:
             stop("the Horovod wheel was not built", "its log is above; `make DEMO_COMM=mpi4py demo` goes without Horovod")
