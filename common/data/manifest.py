@@ -120,6 +120,10 @@ def loads(text: str, path: Path) -> Manifest:
     for split, images in counts.items():
         if images != manifest.images(split):
             raise _bad(path, f"the shards of {split} do not add up to {images} images: {manifest.images(split)}")
+    if not manifest.classes or manifest.label_offset < 0:
+        raise _bad(path, f"classes and a label offset from 0 expected: {len(manifest.classes)}, {manifest.label_offset}")
+    if min(manifest.std) <= 0:
+        raise _bad(path, f"a standard deviation above 0 expected: {min(manifest.std)}")
     for shards in manifest.splits.values():
         for shard in shards:
             if Path(shard.name).name != shard.name:

@@ -37,14 +37,14 @@ SIZE = st.tuples(st.integers(1), st.integers(1))
 MANIFESTS = st.builds(
     Manifest,
     name=st.text(),
-    classes=st.lists(st.text()).map(tuple),
+    classes=st.lists(st.text(), min_size=1).map(tuple),
     label_offset=st.integers(0),
     encoding=st.sampled_from(["jpeg", "png", "mixed"]),
     channels=st.just(3),
     smallest=SIZE,
     largest=SIZE,
     mean=COLOUR,
-    std=COLOUR,
+    std=st.tuples(*[st.floats(0, exclude_min=True, allow_infinity=False)] * 3),
     splits=st.dictionaries(st.sampled_from(["train", "validation"]), st.lists(SHARDS, max_size=3).map(tuple)),
     made_by=st.dictionaries(st.text(), st.integers() | st.text() | st.none()),
     skipped=st.lists(st.text()).map(tuple),
@@ -76,6 +76,8 @@ def test_each_missing_field_is_named(field: str) -> None:
     ("change", "message"),
     [
         ({"schema": 2}, "`m.json`: schema 1 expected: 2"),
+        ({"std": [1, 0, 1]}, "`m.json`: a standard deviation above 0 expected: 0.0"),
+        ({"classes": []}, "`m.json`: classes and a label offset from 0 expected: 0, 1"),
         ({"mean": [1, 2]}, "`m.json`: not a manifest: not enough values to unpack (expected 3, got 2)"),
         ({"splits": {"train": {"images": 4, "shards": []}}}, "`m.json`: the shards of train do not add up to 4 images: 0"),
         (

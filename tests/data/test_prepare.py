@@ -115,8 +115,15 @@ def test_a_second_call_changes_nothing_and_says_so(digits_folder: Path, capsys: 
     assert {path: path.stat().st_mtime_ns for path in digits_folder.iterdir()} == before
 
 
-def test_a_preparation_that_was_killed_goes_on_and_ends_with_the_same_files(
-    digits_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("sent", "code", "message"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL, b""),
+        (signal.SIGINT, 143, b"Error: interrupted\n\nhint: the same command goes on where it stopped\n"),
+    ],
+)
+def test_a_preparation_that_was_killed_or_interrupted_goes_on_and_ends_with_the_same_files(
+    digits_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sent: signal.Signals, code: int, message: bytes
 ) -> None:
     output = tmp_path / "data"
     arguments = ["digits", "--output", str(output), "--shards", "40"]
@@ -125,8 +132,10 @@ def test_a_preparation_that_was_killed_goes_on_and_ends_with_the_same_files(
     while not (output / "train-00003-of-00040").exists():
         assert child.poll() is None and time.monotonic() < deadline, child.communicate()
         time.sleep(0.002)
-    child.send_signal(signal.SIGKILL)
-    assert child.communicate()[0] == b"" and child.returncode == -signal.SIGKILL
+    child.send_signal(sent)
+    stdout, stderr = child.communicate()
+    assert (stdout, child.returncode) == (b"", code)
+    assert stderr.endswith(message)
     assert not (output / "manifest.json").exists()
     # What was finished is kept, unless it is not what it was.
     kept, damaged = output / "train-00001-of-00040", output / "train-00002-of-00040"

@@ -1,0 +1,15 @@
+"""The examples in docstrings are true."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+
+from common.data import order, shards
+
+
+@pytest.mark.parametrize("module", [order, shards])
+def test_examples(module: object) -> None:
+    outcome = doctest.testmod(module)  # type: ignore[arg-type]
+    assert outcome.attempted > 0 and outcome.failed == 0
