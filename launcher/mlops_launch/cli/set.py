@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlops_launch.cli.shared import note, overlay_argument
 from mlops_launch.doors.process import Processes
 from mlops_launch.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlops_launch.core.changes import Changes
 
 # Option → the key of mlops.env that it stands for.
 _KEYS = {
@@ -60,7 +63,7 @@ def command(overlay: Path, dry_run: bool, variables: tuple[str, ...], **options:
         note("dry run: no file was changed")
 
 
-def _changes(words: tuple[str, ...], options: dict[str, Any]) -> Any:
+def _changes(words: tuple[str, ...], options: dict[str, Any]) -> Changes:
     """Return the checked values as `Changes`."""
     from mlops_launch.core import values
     from mlops_launch.core.changes import Changes
