@@ -89,7 +89,7 @@ def _output_not_kept(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
         mount = _mount_of(role, value)
         volume = _volume(role, mount) if mount else None
-        if mount is None or volume is None or volume.kind in ("emptyDir", "configMap", "secret", "downwardAPI", "projected"):
+        if mount is None or volume is None or volume.kind in ("emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected"):
             claims = [m.path for m in mounts(role) if (v := _volume(role, m)) and v.claim and not m.read_only]
             hint = (
                 f"choose a folder below {' or '.join(claims)}, where a claim is mounted"
