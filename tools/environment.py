@@ -103,7 +103,7 @@ class Environment:
         wanted = digest(REQUIREMENTS.read_bytes())
         if self.notes().get("requirements") == wanted:
             return
-        talk(f"installing {REQUIREMENTS.relative_to(ROOT)}: TensorFlow, Open MPI, test tools; some 600 MB to download the first time")
+        talk(f"installing {REQUIREMENTS.relative_to(ROOT)}: TensorFlow, Open MPI, test tools; the first time they are downloaded")
         start = time.monotonic()
         self.pip_install("--require-hashes", "-r", str(REQUIREMENTS))
         self.note("requirements", wanted)
