@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.data import manifest
@@ -51,11 +51,13 @@ MANIFESTS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(value=MANIFESTS)
 def test_what_is_written_is_read_again(value: Manifest) -> None:
     assert manifest.loads(manifest.dumps(value), Path("manifest.json")) == value
 
 
+@settings(deadline=None)
 @given(text=st.text() | st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner)).map(json.dumps))
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(TrainingError, match="^`m.json`: ") as caught:

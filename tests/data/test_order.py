@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.data import order
@@ -33,6 +33,7 @@ def epoch(images: int, global_batch: int, worlds: list[int], seed: int, number: 
     return taken
 
 
+@settings(deadline=None)
 @given(**SIZES, worlds=st.lists(st.integers(1, 9), min_size=1, max_size=4), seed=st.integers(0, 2**31 - 1), number=st.integers(0, 3))
 def test_every_image_once_an_epoch_even_when_the_number_of_ranks_changes_at_every_step(
     images: int, global_batch: int, worlds: list[int], seed: int, number: int
@@ -41,6 +42,7 @@ def test_every_image_once_an_epoch_even_when_the_number_of_ranks_changes_at_ever
     assert sorted(np.concatenate([rank for step in taken for rank in step]).tolist()) == list(range(images))
 
 
+@settings(deadline=None)
 @given(**SIZES, world=st.integers(1, 9), seed=st.integers(0, 2**31 - 1))
 def test_a_step_takes_the_same_images_on_any_number_of_ranks(images: int, global_batch: int, world: int, seed: int) -> None:
     alone = [step[0].tolist() for step in epoch(images, global_batch, [1], seed, 0)]
@@ -48,6 +50,7 @@ def test_a_step_takes_the_same_images_on_any_number_of_ranks(images: int, global
     assert together == alone
 
 
+@settings(deadline=None)
 @given(**SIZES, world=st.integers(1, 9))
 def test_steps_and_ranks_differ_by_one_image_at_most_and_none_is_larger_than_announced(images: int, global_batch: int, world: int) -> None:
     taken = epoch(images, global_batch, [world], 0, 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.data import records
@@ -38,6 +38,7 @@ def test_a_file_is_what_tensorflow_writes(tmp_path: Path) -> None:
     assert read_all(path) == PAYLOADS
 
 
+@settings(deadline=None)
 @given(payloads=st.lists(st.binary(max_size=50), max_size=8))
 def test_any_records_are_read_as_they_were_written(tmp_path_factory: pytest.TempPathFactory, payloads: list[bytes]) -> None:
     path = tmp_path_factory.mktemp("any") / "shard"
@@ -46,6 +47,7 @@ def test_any_records_are_read_as_they_were_written(tmp_path_factory: pytest.Temp
     assert records.file_size(records.scan(path)) == path.stat().st_size
 
 
+@settings(deadline=None)
 @given(size=st.integers(0, len(WHOLE)))
 def test_a_file_cut_inside_a_record_is_refused_and_one_cut_between_records_has_fewer(
     tmp_path_factory: pytest.TempPathFactory, size: int
@@ -62,6 +64,7 @@ def test_a_file_cut_inside_a_record_is_refused_and_one_cut_between_records_has_f
     assert caught.value.code == ExitCode.BAD_DATA
 
 
+@settings(deadline=None)
 @given(bit=st.integers(0, len(WHOLE) * 8 - 1))
 def test_every_flipped_bit_is_found_and_its_record_named(tmp_path_factory: pytest.TempPathFactory, bit: int) -> None:
     path = tmp_path_factory.mktemp("flip") / "shard"
