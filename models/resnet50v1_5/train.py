@@ -41,6 +41,9 @@ class Training:
         self.output = OutputFolder(Path(config.output_dir)) if comm.rank == 0 else None
         self.dataset = None if config.synthetic else self._open_dataset()
         self.images = config.synthetic_images if self.dataset is None else self.dataset.images("train")
+        if self.dataset is not None and config.evaluation_epochs:
+            # A missing split is told now, not after the first epoch.
+            self.dataset.images("validation")
         self.classes = config.classes if self.dataset is None else self.dataset.classes
         if self.classes < 1:
             raise TrainingError("--synthetic needs the number of classes", "set MLOPS_CLASSES", ExitCode.CONFIGURATION)

@@ -19,7 +19,7 @@ from mlops_launch.errors import UsageError
 @click.option("--markdown", is_flag=True, help="With --rules: the documentation page.")
 @click.pass_context
 def command(context: click.Context, overlay: Path | None, as_json: bool, strict: bool, rules: bool, markdown: bool) -> None:
-    r"""Look for mistakes in an overlay.
+    """Look for mistakes in an overlay.
 
     Prints a finding a line with its severity, rule, place and message, and the hint below it. No cluster is
     asked. Exits with 1 when there is an error.

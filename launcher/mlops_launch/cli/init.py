@@ -13,7 +13,7 @@ from mlops_launch.cli.shared import note
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace quickstart, common and models in a folder with content.")
 def command(folder: Path, force: bool) -> None:
-    r"""Unpack the model package into a folder.
+    """Unpack the model package into a folder.
 
     Writes quickstart (what you edit and apply), common and models (the training code) into DIR.
 

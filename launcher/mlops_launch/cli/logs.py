@@ -12,7 +12,7 @@ import click
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @click.option("--run", "run_time", metavar="TIME", help="The run that began then, as in `ls`. [default: the newest]")
 def command(name: str | None, follow: bool, run_time: str | None) -> None:
-    r"""Print the log of a run: the newest, or the newest of NAME.
+    """Print the log of a run: the newest, or the newest of NAME.
 
     \b
     Examples:

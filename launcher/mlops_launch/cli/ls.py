@@ -10,7 +10,7 @@ from mlops_launch.cli.shared import echo_json, json_option, note
 @click.command("ls")
 @json_option
 def command(as_json: bool) -> None:
-    r"""List the runs of this folder, oldest first.
+    """List the runs of this folder, oldest first.
 
     A state is running, succeeded, failed, interrupted (it saved and can go on), or lost (killed, no result).
 

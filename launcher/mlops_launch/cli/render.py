@@ -13,7 +13,7 @@ from mlops_launch.doors.process import Processes
 @click.command("render")
 @overlay_argument
 def command(overlay: Path) -> None:
-    r"""Print the Kubernetes objects of an overlay.
+    """Print the Kubernetes objects of an overlay.
 
     The same bytes as `kubectl kustomize OVERLAY`; the files are not changed and no cluster is asked.
 

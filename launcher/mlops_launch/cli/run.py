@@ -39,7 +39,7 @@ def command(
     dry_run: bool,
     quiet: bool,
 ) -> None:
-    r"""Train: check the overlay, start it, follow its log, end with its exit code.
+    """Train: check the overlay, start it, follow its log, end with its exit code.
 
     With --local the launcher's command of the overlay runs here: workers times slots ranks by mpirun, each claim a
     folder. Ctrl-C saves a checkpoint and stops; the same command then goes on from it. Plan, log and result are

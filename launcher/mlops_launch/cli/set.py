@@ -42,7 +42,7 @@ _KEYS = {
 @click.option("--dry-run", is_flag=True, help="Print the difference and change nothing.")
 @click.argument("variables", metavar="[KEY=VALUE]...", nargs=-1)
 def command(overlay: Path, dry_run: bool, variables: tuple[str, ...], **options: Any) -> None:
-    r"""Change values in the files of an overlay.
+    """Change values in the files of an overlay.
 
     Prints the difference. Comments, order and quotes of everything else stay. A change that `check` would
     call an error is refused, and no file is changed. KEY=VALUE is any key of mlops.env.

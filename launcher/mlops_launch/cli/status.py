@@ -17,7 +17,7 @@ WATCH_S = 1.0
 @click.option("--watch", is_flag=True, help="Show it again every second until the run has ended.")
 @json_option
 def command(name: str | None, run_time: str | None, watch: bool, as_json: bool) -> None:
-    r"""Show the state of a run: the newest, or the newest of NAME.
+    """Show the state of a run: the newest, or the newest of NAME.
 
     \b
     Examples:
