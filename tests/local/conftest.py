@@ -177,15 +177,15 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., LocalRun]]:
+def run_local(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., LocalRun]]:
     """Start `mlops-launch run OVERLAY … --local` in tmp_path, and leave nothing running after the test."""
     started: list[LocalRun] = []
 
-    def start(overlay: Path, *arguments: str) -> LocalRun:
+    def run_local(overlay: Path, *arguments: str) -> LocalRun:
         started.append(LocalRun([str(overlay), *arguments], tmp_path, environment))
         return started[-1]
 
-    yield start
+    yield run_local
     for run in started:
         run.end()
 

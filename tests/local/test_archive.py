@@ -12,8 +12,8 @@ import yaml
 FAST = ("--env", "MLOPS_TEST_STEPS=4", "--env", "MLOPS_TEST_STEP_S=0")
 
 
-def test_plan_log_and_result_are_kept_for_their_owner_only(start, multi_node, tmp_path, output):
-    run = start(multi_node, *FAST)
+def test_plan_log_and_result_are_kept_for_their_owner_only(run_local, multi_node, tmp_path, output):
+    run = run_local(multi_node, *FAST)
     assert run.wait() == 0, run.errors
     (folder,) = run.archives()
     assert sorted(path.name for path in folder.iterdir()) == ["plan.yaml", "result.json", "training.log"]
@@ -32,13 +32,13 @@ def test_plan_log_and_result_are_kept_for_their_owner_only(start, multi_node, tm
     }  # fmt: skip
 
 
-def test_git_ignores_the_archive(start, multi_node, tmp_path):
-    assert start(multi_node, *FAST).wait() == 0
+def test_git_ignores_the_archive(run_local, multi_node, tmp_path):
+    assert run_local(multi_node, *FAST).wait() == 0
     assert (tmp_path / ".mlops" / ".gitignore").read_text() == "*\n"
 
 
-def test_another_terminal_sees_a_run_while_it_runs(start, call, multi_node, environment, tmp_path):
-    run = start(multi_node, "--env", "MLOPS_TEST_STEPS=60")
+def test_another_terminal_sees_a_run_while_it_runs(run_local, call, multi_node, environment, tmp_path):
+    run = run_local(multi_node, "--env", "MLOPS_TEST_STEPS=60")
     run.wait_for_line("^step=3/")
     argv = [sys.executable, "-m", "mlops_launch", "logs", "-f"]
     follower = subprocess.Popen(argv, cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
@@ -52,10 +52,10 @@ def test_another_terminal_sees_a_run_while_it_runs(start, call, multi_node, envi
     assert followed == run.output
 
 
-def test_ls_status_and_logs_of_two_runs(start, call, multi_node):
-    first, second = start(multi_node, *FAST, "--env", "MLOPS_TEST_EXIT=66"), None
+def test_ls_status_and_logs_of_two_runs(run_local, call, multi_node):
+    first, second = run_local(multi_node, *FAST, "--env", "MLOPS_TEST_EXIT=66"), None
     assert first.wait() == 66
-    second = start(multi_node, *FAST)
+    second = run_local(multi_node, *FAST)
     assert second.wait() == 0, second.errors
     times = [folder.name for folder in second.archives()]
 

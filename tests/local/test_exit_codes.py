@@ -14,8 +14,8 @@ FAST = ("--env", "MLOPS_TEST_STEPS=2", "--env", "MLOPS_TEST_STEP_S=0")
         (143, "interrupted", "interrupted"), (255, "worker lost", "failed"),
     ],
 )  # fmt: skip
-def test_the_exit_code_passes_unchanged(start, call, multi_node, code, name, state):
-    run = start(multi_node, *FAST, "--env", f"MLOPS_TEST_EXIT={code}")
+def test_the_exit_code_passes_unchanged(run_local, call, multi_node, code, name, state):
+    run = run_local(multi_node, *FAST, "--env", f"MLOPS_TEST_EXIT={code}")
     assert run.wait() == code
     record = run.result()
     assert (record["exit_code"], record["exit_name"]) == (code, name)
@@ -25,8 +25,8 @@ def test_the_exit_code_passes_unchanged(start, call, multi_node, code, name, sta
         assert f"Error: the training ended with exit code {code}: {name}" in run.errors.splitlines()
 
 
-def test_a_retry_resumes_and_is_archived_by_itself(start, multi_node):
-    run = start(multi_node, "--env", "MLOPS_TEST_STEPS=10", "--env", "MLOPS_TEST_FAIL_ONCE=255", "--retries", "2")
+def test_a_retry_resumes_and_is_archived_by_itself(run_local, multi_node):
+    run = run_local(multi_node, "--env", "MLOPS_TEST_STEPS=10", "--env", "MLOPS_TEST_FAIL_ONCE=255", "--retries", "2")
     assert run.wait() == 0, run.errors
     assert "resume step=5" in run.lines
     assert "trying again: 2" in run.errors
@@ -35,20 +35,20 @@ def test_a_retry_resumes_and_is_archived_by_itself(start, multi_node):
     assert run.result()["try"] == 2
 
 
-def test_a_permanent_error_is_not_tried_again(start, multi_node):
-    run = start(multi_node, *FAST, "--env", "MLOPS_TEST_EXIT=78", "--retries", "2")
+def test_a_permanent_error_is_not_tried_again(run_local, multi_node):
+    run = run_local(multi_node, *FAST, "--env", "MLOPS_TEST_EXIT=78", "--retries", "2")
     assert run.wait() == 78
     assert len(run.archives()) == 1
 
 
-def test_retries_end(start, multi_node):
-    run = start(multi_node, *FAST, "--env", "MLOPS_TEST_EXIT=200", "--retries", "1")
+def test_retries_end(run_local, multi_node):
+    run = run_local(multi_node, *FAST, "--env", "MLOPS_TEST_EXIT=200", "--retries", "1")
     assert run.wait() == 200
     assert len(run.archives()) == 2
 
 
-def test_a_missing_program_is_127_with_a_hint(start, package):
+def test_a_missing_program_is_127_with_a_hint(run_local, package):
     overlay = package("", "#!/bin/sh\nexec no-such-program\n") / "quickstart" / "k8s" / "mlops" / "single-node"
-    run = start(overlay)
+    run = run_local(overlay)
     assert run.wait() == 127
     assert "hint: a program of the command is missing in this Python environment: `pip install 'mlops-launch[train]'`" in run.errors

@@ -14,8 +14,8 @@ def lines_overlay(package):
     return package("lines.py") / "quickstart" / "k8s" / "mlops" / "multi-node"
 
 
-def test_100000_lines_arrive_complete_and_in_order(start, lines_overlay, output):
-    run = start(lines_overlay, "--env", f"MLOPS_TEST_LINES={LINES}")
+def test_100000_lines_arrive_complete_and_in_order(run_local, lines_overlay, output):
+    run = run_local(lines_overlay, "--env", f"MLOPS_TEST_LINES={LINES}")
     assert run.wait() == 0, run.errors
     expected = [f"line {number} of a training that says much" for number in range(LINES)]
     assert run.lines == expected
@@ -24,16 +24,16 @@ def test_100000_lines_arrive_complete_and_in_order(start, lines_overlay, output)
     assert (output / "launcher.log").read_bytes() == log
 
 
-def test_a_closed_stdout_does_not_stop_the_training(start, lines_overlay):
-    run = start(lines_overlay, "--env", f"MLOPS_TEST_LINES={LINES}")
+def test_a_closed_stdout_does_not_stop_the_training(run_local, lines_overlay):
+    run = run_local(lines_overlay, "--env", f"MLOPS_TEST_LINES={LINES}")
     os.dup2(os.open(os.devnull, os.O_RDONLY), run.process.stdout.fileno())  # the only reader of the pipe is gone
     assert run.process.wait(60) == 0
     assert "Warning: stdout cannot be written, the training goes on and its log is kept: Broken pipe" in run.errors
     assert len((run.archives()[0] / "training.log").read_bytes().splitlines()) == LINES
 
 
-def test_quiet_prints_only_the_result_line(start, multi_node):
-    run = start(multi_node, "--env", "MLOPS_TEST_STEPS=3", "--quiet")
+def test_quiet_prints_only_the_result_line(run_local, multi_node):
+    run = run_local(multi_node, "--env", "MLOPS_TEST_STEPS=3", "--quiet")
     assert run.wait() == 0, run.errors
     assert run.lines == ["result top1=1.0000 step=3 world_size=2"]
 
@@ -46,3 +46,13 @@ def test_the_result_line_is_the_last_of_stdout_and_stderr_together(multi_node, e
     ended = subprocess.run(argv, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "result top1=1.0000 step=3 world_size=2"
     assert "resnet50v1-5 succeeded after" in ended.stdout
+
+
+def test_a_full_disk_below_the_archive_does_not_stop_the_training(run_local, multi_node, tmp_path):
+    run = run_local(multi_node, "--env", "MLOPS_TEST_STEPS=30")
+    run.wait_for_line("^step=2/")
+    (folder,) = run.archives()
+    (folder / "result.json.new").symlink_to("/dev/full")  # where the record is written next
+    assert run.wait() == 0
+    assert run.errors.splitlines()[0] == f"Warning: the archive cannot be written: {folder.relative_to(tmp_path)}: No space left on device"
+    assert (folder / "training.log").read_bytes() == run.output

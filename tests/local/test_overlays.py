@@ -22,10 +22,10 @@ def ranks(run):
     return [json.loads(line) for line in run.lines]
 
 
-def test_ranks_find_the_folders_of_this_machine(start, printer, tmp_path):
+def test_ranks_find_the_folders_of_this_machine(run_local, printer, tmp_path):
     data, outputs = tmp_path / "my data", tmp_path / "outputs of mine"
     data.mkdir()
-    run = start(printer / MULTI_NODE, "--mount", f"datasets={data}", "--mount", f"outputs={outputs}")
+    run = run_local(printer / MULTI_NODE, "--mount", f"datasets={data}", "--mount", f"outputs={outputs}")
     assert run.wait() == 0, run.errors
     found = ranks(run)
     names = ("DATASET_DIR", "OUTPUT_DIR", "MODEL_DIR", "MODEL_NAME", "MLOPS_PRESET", "MLOPS_WORKERS", "MLOPS_SLOTS_PER_WORKER")
@@ -35,25 +35,25 @@ def test_ranks_find_the_folders_of_this_machine(start, printer, tmp_path):
     assert [(v["OMPI_COMM_WORLD_RANK"], v["OMPI_COMM_WORLD_SIZE"]) for v in found] == [("0", "2"), ("1", "2")]
 
 
-def test_workers_times_slots_ranks_start(start, printer):
+def test_workers_times_slots_ranks_start(run_local, printer):
     patch = printer / MULTI_NODE / "mlops-job-patch.yaml"
     patch.write_text(patch.read_text().replace("slotsPerWorker: 1", "slotsPerWorker: 3").replace("replicas: 2", "replicas: 1"))
-    run = start(printer / MULTI_NODE)
+    run = run_local(printer / MULTI_NODE)
     assert run.wait() == 0, run.errors
     assert [variables["OMPI_COMM_WORLD_RANK"] for variables in ranks(run)] == ["0", "1", "2"]
 
 
-def test_a_run_does_not_depend_on_the_shell(start, printer, environment):
+def test_a_run_does_not_depend_on_the_shell(run_local, printer, environment):
     environment |= {"MLOPS_EPOCHS": "99", "TF_DETERMINISTIC_OPS": "1", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "7"}
-    run = start(printer / SINGLE_NODE)
+    run = run_local(printer / SINGLE_NODE)
     assert run.wait() == 0, run.errors
     (variables,) = ranks(run)
     assert variables["LANG"] == "C.UTF-8"
     assert {"MLOPS_EPOCHS", "TF_DETERMINISTIC_OPS", "OMP_NUM_THREADS"}.isdisjoint(variables)
 
 
-def test_the_pod_runs_its_own_command(start, printer, tmp_path):
-    run = start(printer / SINGLE_NODE, "--env", "OUTPUT_DIR=/outputs/mine")
+def test_the_pod_runs_its_own_command(run_local, printer, tmp_path):
+    run = run_local(printer / SINGLE_NODE, "--env", "OUTPUT_DIR=/outputs/mine")
     assert run.wait() == 0, run.errors
     (variables,) = ranks(run)
     assert variables["OUTPUT_DIR"] == str(tmp_path / ".mlops/volumes/outputs/mine")
@@ -62,27 +62,27 @@ def test_the_pod_runs_its_own_command(start, printer, tmp_path):
     assert not Path(variables["HOME"]).exists()  # ended with the run
 
 
-def test_model_dir_on_a_claim(start, printer, tmp_path):
+def test_model_dir_on_a_claim(run_local, printer, tmp_path):
     """The seed's way: the package lies on a shared volume."""
     overlay = printer / SINGLE_NODE
     env = overlay / "mlops.env"
     env.write_text(env.read_text().replace("MODEL_DIR=/workspace", "MODEL_DIR=/outputs/package"))
     (tmp_path / "volume").mkdir()
     (tmp_path / "volume" / "package").symlink_to(printer)
-    run = start(overlay, "--mount", f"outputs={tmp_path / 'volume'}")
+    run = run_local(overlay, "--mount", f"outputs={tmp_path / 'volume'}")
     assert run.wait() == 0, run.errors
     assert ranks(run)[0]["MODEL_DIR"] == str(tmp_path / "volume" / "package")
 
 
-def test_model_dir_option(start, printer, tmp_path):
+def test_model_dir_option(run_local, printer, tmp_path):
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     (printer / "quickstart").rename(moved / "quickstart")
-    refused = start(moved / SINGLE_NODE)
+    refused = run_local(moved / SINGLE_NODE)
     assert refused.wait() == 125
     assert refused.errors.startswith("Error: no folder of this machine stands for MODEL_DIR: /workspace\n\nhint: ")
     (printer / "quickstart").symlink_to(moved / "quickstart")
-    run = start(moved / SINGLE_NODE, "--model-dir", str(printer))
+    run = run_local(moved / SINGLE_NODE, "--model-dir", str(printer))
     assert run.wait() == 0, run.errors
 
 

@@ -78,7 +78,7 @@ class ArchivedRun:
             file.write(text)
 
     def open_log(self) -> Any:
-        """Return the log opened to append, unbuffered."""
+        """Return the log opened to append, unbuffered; `write` may write less than it is given."""
         return _private(self.log, "ab")
 
     def state(self, record: RunRecord, host: Host) -> str:

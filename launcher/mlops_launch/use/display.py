@@ -15,7 +15,7 @@ from mlops_launch.core.metrics import is_result
 from mlops_launch.core.progress import progress_line
 
 REDRAW_S = 0.1
-_CLEAR = b"\r\x1b[K"
+_CLEAR = "\r\x1b[K"
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ class Display:
         """Take the line of progress away."""
         if self._drawn:
             self._drawn = False
-            self._streams.talk.write(_CLEAR.decode())
-            self._streams.talk.flush()
+            self._talk(_CLEAR)
 
     def end_with_result(self) -> None:
         """Show the result line, if the training's last line was one."""
@@ -87,9 +86,13 @@ class Display:
     def say(self, text: str) -> None:
         """Show a line of talk."""
         self.end()
+        self._talk(text + "\n")
+
+    def _talk(self, text: str) -> None:
         try:
-            print(text, file=self._streams.talk, flush=True)
-        except OSError:  # nobody listens; the training goes on
+            self._streams.talk.write(text)
+            self._streams.talk.flush()
+        except OSError:  # the terminal was closed; the training goes on, or saves
             pass
 
     def _draw(self, step: Mapping[str, Value]) -> None:
@@ -99,8 +102,7 @@ class Display:
         text = progress_line(step, shutil.get_terminal_size().columns - 1, self._preset)
         if "utf" not in (self._streams.talk.encoding or "").lower():
             text = text.replace("█", "#").replace("░", "-")
-        self._streams.talk.write(_CLEAR.decode() + text)
-        self._streams.talk.flush()
+        self._talk(_CLEAR + text)
         self._drawn, self._drawn_at = True, now
 
     def _write(self, data: bytes) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -149,7 +150,7 @@ class LocalRun:
             record = follower.record.at(
                 ended=_iso(self.host.now()), exit_code=code, stopped_by=stop.reason, out_of_memory=self.host.memory_kills() > kills
             )
-            run.write(record)
+            follower.write(record)
         return record
 
 
@@ -164,10 +165,14 @@ class _Follower:
         self._reader = LineReader()
         self._metrics = Metrics()
         self._written_at = 0.0
+        self._failed = False
 
     def take(self, chunk: bytes) -> None:
         """Take a chunk of the output."""
-        self._log.write(chunk)
+        with self._said_once():
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[self._log.write(rest) :]
         self._show(self._reader.feed(chunk))
 
     def end(self) -> None:
@@ -182,8 +187,22 @@ class _Follower:
         self.record = self.record.at(step=self._metrics.step, result=self._metrics.result)
         now = time.monotonic()
         if any(steps) and now - self._written_at > RECORD_S:
-            self._run.write(self.record)
+            self.write(self.record)
             self._written_at = now
+
+    def write(self, record: RunRecord) -> None:
+        """Write the record; a full disk is said and stops nothing."""
+        with self._said_once():
+            self._run.write(record)
+
+    @contextmanager
+    def _said_once(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                self._display.say(f"Warning: the archive cannot be written: {self._run.folder}: {error.strerror}")
 
 
 def may_retry(record: RunRecord) -> bool:

@@ -1,0 +1,89 @@
+"""The unchanged multi-node overlay with the real trainer under Horovod: killed anywhere, it goes on to the same end.
+
+The network is the small one; everything else is as in `make demo`.
+"""
+
+import json
+import os
+import signal
+
+import pytest
+
+from mlops_launch.contract import ExitCode, parse_fields
+from tests.local.conftest import REPOSITORY
+
+OVERLAY = REPOSITORY / "quickstart" / "k8s" / "mlops" / "multi-node"
+STEPS = 58  # two epochs of 1,412 images in batches of 50
+SETTINGS = {
+    "MLOPS_MODEL": "tiny",
+    "MLOPS_IMAGE_SIZE": "16",
+    "MLOPS_EPOCHS": "2",
+    "MLOPS_LOG_STEPS": "1",
+    "MLOPS_CHECKPOINT_STEPS": "10",
+    "MLOPS_SUMMARIES": "false",
+}
+
+
+@pytest.fixture
+def start(run_local, digits):
+    """Start the training, each time with the same command."""
+    arguments = [word for name, value in SETTINGS.items() for word in ("--env", f"{name}={value}")]
+    return lambda: run_local(OVERLAY, "--mount", f"datasets={digits}", *arguments)
+
+
+def trained_steps(output):
+    records = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    return [record["step"] for record in records if record["kind"] == "train"]
+
+
+def require_the_same_end(run, output):
+    assert run.wait(120) == ExitCode.SUCCESS, run.errors
+    assert parse_fields(run.lines[-1])["step"] == str(STEPS)
+    assert run.lines[-1].startswith("result top1=")
+    assert trained_steps(output) == list(range(1, STEPS + 1))
+    assert (output / "checkpoints" / f"step-{STEPS:08d}.safetensors").exists()
+
+
+@pytest.mark.parametrize("victim", ["launcher", "mpirun", "rank"])
+def test_killed_no_rank_survives_and_the_same_command_goes_on_to_the_same_step(start, output, victim):
+    run = start()
+    run.wait_for_line(r"^step=25/")
+    ranks = run.pids("rank")
+    assert len(ranks) == 2
+    os.kill({"launcher": run.process.pid, "mpirun": run.pids("mpirun")[0], "rank": ranks[1]}[victim], signal.SIGKILL)
+    run.wait_until_gone(90)
+    again = start()
+    resumed = again.wait_for_line(r"^resume ", 90)
+    # A killed launcher leaves ranks the time to save; a killed rank or mpirun does not.
+    assert int(parse_fields(resumed)["step"]) >= 20
+    require_the_same_end(again, output)
+
+
+def test_no_second_training_starts_in_the_same_output_folder(start, output):
+    first = start()
+    first.wait_for_line(r"^step=5/")
+    second = start()
+    assert second.wait(90) == ExitCode.CANNOT_CREATE
+    assert "the output folder is in use by process" in "\n".join(second.lines)
+    require_the_same_end(first, output)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_exits_with_143_and_goes_on_from_there(start, output, number):
+    run = start()
+    run.wait_for_line(r"^step=15/")
+    run.signal(number)
+    assert run.wait(90) == ExitCode.INTERRUPTED
+    assert run.processes() == []
+    done = trained_steps(output)[-1]
+    assert (output / "checkpoints" / f"step-{done:08d}.safetensors").exists()
+    again = start()
+    assert int(parse_fields(again.wait_for_line(r"^resume ", 90))["step"]) == done
+    require_the_same_end(again, output)
+
+
+def test_two_ranks_under_horovod_and_the_result_last(start):
+    run = start()
+    assert run.wait(120) == 0
+    assert parse_fields(run.lines[0]) == parse_fields(run.lines[0]) | {"comm": "horovod", "world_size": "2"}
+    assert run.result()["exit_code"] == 0
