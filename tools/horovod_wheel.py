@@ -87,7 +87,9 @@ def build(scratch: Path) -> Path:
         [*pip, "download", *quiet, "--no-binary", ":all:", "--require-hashes", "-r", str(requirement), "-d", str(scratch)], check=True
     )
     with tarfile.open(scratch / f"horovod-{VERSION}.tar.gz") as archive:
-        archive.extractall(scratch, filter="data")
+        # Debian 12's Python 3.11.2 does not know the argument; the archive's hash has been checked.
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(scratch, **safely)
     source = scratch / f"horovod-{VERSION}"
     cmake_lists = source / "horovod" / "tensorflow" / "CMakeLists.txt"
     lines = cmake_lists.read_text(encoding="utf-8").splitlines(keepends=True)
