@@ -107,7 +107,7 @@ def test_a_terminal_shows_one_line_of_progress_that_fits(multi_node, environment
     assert code == 0
     drawn = [part.split("\r")[0].split("\n")[0] for part in screen.split("\x1b[K")[1:]]
     progress = [line for line in drawn if "images/s" in line]
-    assert re.match(r"demo epoch 1 \d+/20 ░", progress[0])
+    assert re.match(r"demo epoch 1 \d+/20 [█░]+ \d+% 12.5 images/s ", progress[0])
     assert progress[-1] == "demo epoch 1 20/20 ███████ 100% 12.5 images/s loss 0.100 top-1 100.0% 0:00 left"
     assert max(len(line) for line in progress) <= 79
     assert "step=1/20" not in screen
