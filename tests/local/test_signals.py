@@ -53,7 +53,7 @@ def test_a_signal_before_the_first_step_stops_too(run_local, multi_node):
 
 
 def test_the_time_limit_saves_and_exits_with_124(run_local, multi_node, output):
-    run = run_local(multi_node, *SLOW, "--timeout", "4")
+    run = run_local(multi_node, *SLOW, "--timeout", "6")
     assert run.wait() == 124
     assert f"saved step={(output / 'step').read_text()}" in run.lines
     assert "the time limit is reached: saving and stopping" in run.errors
