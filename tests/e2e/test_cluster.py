@@ -228,15 +228,18 @@ def machine(settings: Settings) -> dict[str, object]:
         )
 
     kernel = ["vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward"]
-    places = ["/run", "/run/netns", "/var/lib", "/var/log", "/opt", "/etc/cni", "/usr/libexec"]
+    # Of the system's folders only those that a cluster could use: other programs may mount and write meanwhile.
+    names = "/run/containerd /run/netns /var/lib/kubelet /var/lib/containerd /var/lib/etcd /var/lib/cni /var/log/pods /var/log/containers"
+    places = [Path(name) for name in (*names.split(), "/opt/containerd", "/etc/cni", "/usr/libexec/kubernetes", "/srv", "/proc", "/sys")]
+    mounts = [Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return {
-        "mounts": sorted(line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+        "mounts": sorted(mount for mount in mounts if any(mount.is_relative_to(place) for place in (settings.work, *places))),
         "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
         "routes": output("ip", "route", "show", "table", "all"),
         "firewall": [line.split(" [")[0] for line in output("iptables-save")],
         "cgroups": [folder for folder in cgroup_folders(settings) if folder.exists()],
         "kernel settings": [Path("/proc/sys", name).read_text() for name in kernel],
-        "folders": [sorted(os.listdir(place)) for place in places if Path(place).is_dir()],
+        "folders": [(place, sorted(os.listdir(place))) for place in places[:-2] if place.is_dir()],
     }
 
 
