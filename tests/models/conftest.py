@@ -81,16 +81,6 @@ class Trainer:
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """scikit-learn's digits as TFRecords, made by the project's own command."""
-    folder = tmp_path_factory.mktemp("digits")
-    prepare = ROOT / "common" / "data" / "prepare.py"
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "launcher")}
-    subprocess.run([sys.executable, str(prepare), "digits", "--output", str(folder)], check=True, capture_output=True, env=environment)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def trainer(digits: Path) -> Trainer:
     return Trainer(digits)
 
