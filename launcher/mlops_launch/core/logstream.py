@@ -1,0 +1,146 @@
+"""Put the log of a container together again from connections that break: no line twice, no loss unsaid. No I/O.
+
+A log comes as chunks of `TIMESTAMP TEXT` lines. A new connection asks for the lines since a time, which the server
+rounds down to a second, so that lines come again; they are recognized by timestamp and text, in their order. The
+server has the container's current file only: when the last line that is known does not come back, the file was
+rotated since, and lines may be missing. That is a `Gap`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Final
+
+WINDOW: Final = 1 << 18  # bytes of known lines, to recognize them when they come again
+_PREFIX: Final = re.compile(rb"^\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Lines may be missing here.
+
+    Args:
+        after: the timestamp of the last line before it; None before the first line.
+        before: the timestamp of the first line behind it; None at the end of the log.
+    """
+
+    after: str | None
+    before: str | None
+
+
+class LogStream:
+    """The log of one container. Call `begin`, then `feed` for each chunk, for every connection; `end` at the very end."""
+
+    def __init__(self) -> None:
+        self.first: str | None = None  # timestamp of the first line
+        self._rest = b""  # of a line whose end has not come
+        self._recent: deque[bytes] = deque()  # whole lines, timestamps included
+        self._recent_size = 0
+        self._forgot = False
+        self._known: list[bytes] = []  # what may come again
+        self._floor: bytes = b""
+        self._again: list[bytes] = []  # what has come again so far
+        self._shift = 0  # `_again` equals `_known` from here on
+
+    @property
+    def synced(self) -> bool:
+        """Whether all that has come since `begin` is understood: the last known line has come again."""
+        return not self._known
+
+    @property
+    def last(self) -> str | None:
+        """The timestamp of the last line."""
+        return _stamp(self._tail()[-1:]) if self._recent else None
+
+    def begin(self) -> str | None:
+        """Start a connection; return the time to ask from, or None for the whole log."""
+        self._rest, self._again, self._shift = b"", [], 0
+        self._known = self._tail()
+        self._floor = _moment(self._known[0]) if self._known else b""
+        return _stamp(self._known)
+
+    def feed(self, chunk: bytes) -> list[bytes | Gap]:
+        """Return the text of new lines, with line ends and without timestamps, and gaps, in order."""
+        whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
+        return self._lines(whole + newline) if newline else []
+
+    def end(self) -> list[bytes | Gap]:
+        """Return what is left: a last line without its end; a gap when the last known line has not come again."""
+        found = self._lines(self._rest + b"\n") if _PREFIX.match(self._rest) else []
+        self._rest = b""
+        if self._known:
+            found.append(Gap(self.last, None))
+            self._known = []
+        return found
+
+    def _lines(self, lines: bytes) -> list[bytes | Gap]:
+        if not self._known:
+            return self._new(lines)
+        pieces = lines.splitlines(keepends=True)
+        for number, line in enumerate(pieces, 1):
+            if not _PREFIX.match(line) or _moment(line) < self._floor:
+                continue
+            self._again.append(line)
+            found = self._align()
+            if found is not None:
+                return found + self._new(b"".join(pieces[number:]))
+        return []
+
+    def _align(self) -> list[bytes | Gap] | None:
+        """Return what is new in `_again` when that is clear, else None.
+
+        The longest overlap counts: `_again` is compared with all that is known, then with ever shorter ends of it.
+        """
+        known, again = self._known, self._again
+        while True:
+            overlap = len(known) - self._shift
+            if again[:overlap] == known[self._shift : self._shift + len(again)]:
+                break
+            self._shift += 1
+        if len(again) < overlap:
+            return None
+        found: list[bytes | Gap] = [] if overlap else [Gap(_stamp(known[-1:]), _stamp(again))]
+        self._known, self._again = [], []
+        return found + self._new(b"".join(again[overlap:]))
+
+    def _new(self, lines: bytes) -> list[bytes | Gap]:
+        text, count = _PREFIX.subn(b"", lines)
+        if count != lines.count(b"\n"):  # the server's own words, such as `unable to retrieve container logs`
+            lines = b"".join(line for line in lines.splitlines(keepends=True) if _PREFIX.match(line))
+            text = _PREFIX.sub(b"", lines)
+        if not lines:
+            return []
+        if self.first is None:
+            self.first = _stamp([lines[:64]])
+        self._recent.append(lines)
+        self._recent_size += len(lines)
+        while self._recent_size - len(self._recent[0]) >= WINDOW:
+            self._recent_size -= len(self._recent.popleft())
+            self._forgot = True
+        return [text]
+
+    def _tail(self) -> list[bytes]:
+        """Return the last lines, beginning where the timestamp changes: the server can be asked from there."""
+        lines = b"".join(self._recent).splitlines(keepends=True)
+        if not self._forgot:
+            return lines
+        moments = [_moment(line) for line in lines]
+        return next((lines[n:] for n in range(1, len(lines)) if moments[n] > max(moments[n - 1], moments[0])), lines[-1:])
+
+
+def _stamp(lines: list[bytes]) -> str | None:
+    return lines[0].partition(b" ")[0].decode() if lines else None
+
+
+def _moment(line: bytes) -> bytes:
+    """Return a line's timestamp in UTC, so that it can be compared as text."""
+    stamp = line.partition(b" ")[0]
+    if stamp.endswith(b"Z"):
+        return stamp
+    clock, zone = stamp[:-6].decode(), stamp[-6:].decode()
+    seconds, _, fraction = clock.partition(".")
+    utc = datetime.fromisoformat(seconds + zone).astimezone(timezone.utc)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{fraction or '0'}Z".encode()

@@ -1,0 +1,74 @@
+"""What the API server says when it refuses, in words that say what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from mlops_launch.errors import LauncherError
+
+REJECTED_HINT: Final = "`mlops-launch render OVERLAY | kubectl apply --dry-run=server -f -` asks the server again"
+# API group → the folder that a platform engineer applies.
+INSTALLED_BY: Final = {"kubeflow.org": "k8s/mpi-operator", "jobset.x-k8s.io": "k8s/jobset"}
+
+
+class ApiError(LauncherError):
+    """The API server refused; `status` is the HTTP status."""
+
+    def __init__(self, message: str, hint: str | None, status: int) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+class Disconnected(LauncherError):
+    """No connection, or one that broke: another try may help."""
+
+
+def unreachable(address: str, error: BaseException) -> Disconnected:
+    """Return the error for a server that does not answer."""
+    reason = getattr(error, "reason", None) or error
+    text = str(reason).rpartition(": ")[2] if "Errno" in str(reason) or "object at" in str(reason) else str(reason)
+    return Disconnected(
+        f"cannot reach the cluster at {address}: {text.strip()}",
+        "is it up, and is this its network? `--context` chooses another; `run OVERLAY --local` needs none",
+    )
+
+
+def missing_kind(api_version: str, kind: str) -> LauncherError:
+    """Return the error for a kind that the cluster does not know."""
+    folder = INSTALLED_BY.get(api_version.partition("/")[0])
+    hint = f"install it: `kubectl apply --server-side -k {folder}`" if folder else "install what brings it, or take it out of the overlay"
+    return LauncherError(f"the cluster has no {kind} of {api_version}", hint)
+
+
+def refusal(method: str, path: str, status: int, body: bytes) -> ApiError:
+    """Return the error for an answer of 400 or more.
+
+    Args:
+        method: of the request.
+        path: of the request.
+        status: of the answer.
+        body: of the answer; a Status object, or text.
+    """
+    message = _message(body) or f"{method} {path}"
+    if status == 401:
+        return ApiError(f"the cluster does not know this user: {message}", "log in again; `kubectl auth whoami` says who you are", status)
+    if status == 403 and "violates PodSecurity" in message:
+        return ApiError(f"the namespace's Pod Security refuses the pod: {message}", "the overlays fit `restricted`: see the patch", status)
+    if status == 403 and "exceeded quota" in message:
+        return ApiError(f"the namespace's quota is used up: {message}", "`kubectl describe quota`; ask for less, or delete", status)
+    if status == 403:
+        return ApiError(f"not allowed: {message}", "ask for the right, or choose another `--namespace` or `--context`", status)
+    if status == 404:
+        return ApiError(f"not found: {message}", None, status)
+    if status in (400, 409, 422):
+        return ApiError(f"the API server refuses the object: {message}", REJECTED_HINT, status)
+    return ApiError(f"the API server answered {status}: {message}", "it may be starting or busy; try again", status)
+
+
+def _message(body: bytes) -> str:
+    try:
+        fields: Any = json.loads(body)
+        return " ".join(str(fields["message"]).split())
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip()[:500]
