@@ -76,15 +76,6 @@ def debian(cache: Path, packages: Sequence[str] = (), requirements: str = "") ->
     return target
 
 
-def base(cache: Path) -> Path:
-    """An OCI archive of Debian 12 alone: the Dockerfile's BASE_IMAGE where no registry can be reached."""
-    root = debian(cache)
-    target = _archive(cache, "base", hashlib.sha256(root.name.encode()).hexdigest())
-    if not target.exists():
-        pack("e2e.local/debian:12", [root], {"Cmd": ["bash"], "Env": [PATH]}, target)
-    return target
-
-
 def small(cache: Path, extra: Mapping[str, Path] | None = None, name: str = SMALL_IMAGE) -> Path:
     """An archive of the small image: Debian with Python, an ssh server and Open MPI, without TensorFlow.
 
@@ -123,8 +114,8 @@ def pack(name: str, layers: Sequence[Path], config: Mapping[str, object], target
             }
             entry = _add_json(archive, manifest, "application/vnd.oci.image.manifest.v1+json")
             entry["annotations"] = {"io.containerd.image.name": name}
-            _add_bytes(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
-            _add_bytes(archive, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
+            add_bytes(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
+            add_bytes(archive, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
         partial.rename(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -158,11 +149,12 @@ def _add_layer(archive: tarfile.TarFile, layer: Path) -> dict[str, object]:
 def _add_json(archive: tarfile.TarFile, value: object, media_type: str) -> dict[str, object]:
     content = json.dumps(value, sort_keys=True).encode()
     digest = hashlib.sha256(content).hexdigest()
-    _add_bytes(archive, f"blobs/sha256/{digest}", content)
+    add_bytes(archive, f"blobs/sha256/{digest}", content)
     return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
 
 
-def _add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+def add_bytes(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Adds a file with this content to an open archive."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))
