@@ -14,29 +14,34 @@ ENV DEBIAN_FRONTEND=noninteractive PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CH
 RUN apt-get update --quiet=2 \
     && apt-get install --quiet=2 --no-install-recommends --yes ca-certificates python3 python3-pip \
     && rm -rf /var/lib/apt/lists/*
+# A package index or certificates of one's own, for the build only: docker build --secret id=pip.conf,src=… --secret id=ca.crt,src=…
+ENV PIP_CONFIG_FILE=/run/secrets/pip.conf
 # pip knows this variable from version 23.0 on, where the distribution forbids what follows without it.
 ENV PIP_BREAK_SYSTEM_PACKAGES=1
 COPY requirements/image-${TENSORFLOW}.txt /tmp/requirements.txt
-RUN python3 -m pip install --quiet --require-hashes -r /tmp/requirements.txt && rm /tmp/requirements.txt
+RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
+    python3 -m pip install --quiet --require-hashes -r /tmp/requirements.txt && rm /tmp/requirements.txt
 
-# Horovod's wheel and the launcher's. Compiler and build tools stay here.
-FROM packages AS wheels
+# Horovod, which is published as source only. Compiler and build tools stay here.
+FROM packages AS horovod
 RUN apt-get update --quiet=2 \
     && apt-get install --quiet=2 --no-install-recommends --yes g++ make python3-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY requirements/horovod-build.txt /tmp/requirements.txt
-RUN python3 -m pip install --quiet --require-hashes -r /tmp/requirements.txt
+RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
+    python3 -m pip install --quiet --require-hashes -r /tmp/requirements.txt
 COPY tools/horovod_wheel.py /build/tools/
-RUN mkdir /wheels && cp "$(XDG_CACHE_HOME=/build/cache python3 /build/tools/horovod_wheel.py)" /wheels/
+# Into a folder of its own, as it will lie in the image: copying it needs no pip. Its requirements are in the lock file.
+RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
+    wheel=$(XDG_CACHE_HOME=/build/cache python3 /build/tools/horovod_wheel.py) \
+    && python3 -m pip install --quiet --no-deps --no-index --root /installed "$wheel"
+
+# The launcher without its requirements: the training uses only its contract, which is standard library.
+FROM horovod AS launcher
+RUN rm -rf /installed
 COPY setup.py README.md LICENSE /build/
 COPY launcher /build/launcher
-RUN python3 -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels /build
-
-# Without their requirements: Horovod's are in the lock file, and the training uses only the launcher's contract,
-# which is standard library.
-FROM packages AS installed
-COPY --from=wheels /wheels /wheels
-RUN python3 -m pip install --quiet --no-deps --no-index /wheels/*.whl
+RUN python3 -m pip install --quiet --no-deps --no-build-isolation --root /installed /build
 
 FROM ${BASE_IMAGE} AS runtime
 ARG BASE_IMAGE
@@ -51,20 +56,21 @@ RUN apt-get update --quiet=2 \
     && DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --no-install-recommends --yes \
         ca-certificates openssh-client openssh-server python3 \
     && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*
-COPY --from=installed /usr/local /usr/local
-COPY common /workspace/common
-COPY models /workspace/models
-COPY quickstart /workspace/quickstart
-# Byte code now, because the root file system is read-only later; readable for any uid. Then what a start needs is
-# proved to be there: a missing shared library must fail the build, not a job.
-RUN python3 -m compileall -q /workspace \
-    && chmod -R a+rX /workspace \
-    && mkdir -p /home/mlops /outputs /datasets && chmod 1777 /home/mlops /outputs \
+COPY --from=packages /usr/local /usr/local
+COPY --from=horovod /installed /
+# What a start needs is proved to be there: a missing shared library must fail the build, not a job.
+RUN mkdir -p /home/mlops /outputs /datasets && chmod 1777 /home/mlops /outputs \
     && mpirun --version >/dev/null && command -v sshd ssh ssh-keygen >/dev/null \
-    && TF_CPP_MIN_LOG_LEVEL=3 python3 -c 'import mpi4py; mpi4py.rc.initialize = False; \
-        import mpi4py.MPI, horovod.tensorflow, safetensors, mlops_launch.contract'
+    && TF_CPP_MIN_LOG_LEVEL=3 python3 -c 'import horovod.tensorflow, mpi4py.MPI, safetensors'
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MODEL_DIR=/workspace MODEL_NAME=resnet50v1_5 HOME=/home/mlops
 WORKDIR /workspace
+CMD ["python3", "common/entrypoint/launcher.py", "bash", "quickstart/fp32_training_demo.sh"]
+
+# From here on our own code: a few small layers, so that a change is built, pushed and pulled in seconds.
+COPY --from=launcher /installed /
+COPY common common
+COPY models models
+COPY quickstart quickstart
+# Byte code now, because the root file system is read-only later; readable for any uid.
+RUN python3 -m compileall -q . && chmod -R a+rX . && python3 -c 'import mlops_launch.contract'
 USER 1000:1000
-# The overlays give each container its command.
-CMD ["python3", "models/resnet50v1_5/main.py", "--help"]
