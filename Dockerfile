@@ -58,10 +58,11 @@ RUN apt-get update --quiet=2 \
     && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*
 COPY --from=packages /usr/local /usr/local
 COPY --from=horovod /installed /
-# What a start needs is proved to be there: a missing shared library must fail the build, not a job.
-RUN mkdir -p /home/mlops /outputs /datasets && chmod 1777 /home/mlops /outputs \
+# `ldconfig` lets mpi4py find Open MPI in /usr/local/lib. What a start needs is proved to be there, mpi4py before Horovod,
+# which would bring libmpi for it: a missing shared library must fail the build, not a job.
+RUN ldconfig && mkdir -p /home/mlops /outputs /datasets && chmod 1777 /home/mlops /outputs \
     && mpirun --version >/dev/null && command -v sshd ssh ssh-keygen >/dev/null \
-    && TF_CPP_MIN_LOG_LEVEL=3 python3 -c 'import horovod.tensorflow, mpi4py.MPI, safetensors'
+    && TF_CPP_MIN_LOG_LEVEL=3 python3 -c 'import mpi4py.MPI, horovod.tensorflow, safetensors'
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MODEL_DIR=/workspace MODEL_NAME=resnet50v1_5 HOME=/home/mlops
 WORKDIR /workspace
 CMD ["python3", "common/entrypoint/launcher.py", "bash", "quickstart/fp32_training_demo.sh"]
