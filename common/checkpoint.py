@@ -75,7 +75,12 @@ class Checkpoints:
         """
         from safetensors.numpy import save_file
 
-        metadata = {"format": FORMAT, "step": str(step), "sha256": checksum(tensors), "configuration": json.dumps(self._configuration, sort_keys=True)}
+        metadata = {
+            "format": FORMAT,
+            "step": str(step),
+            "sha256": checksum(tensors),
+            "configuration": json.dumps(self._configuration, sort_keys=True),
+        }
         path = self.folder / f"step-{step:08d}.safetensors"
         partial = self.folder / f".{path.name}.partial"
         try:
@@ -112,12 +117,20 @@ class Checkpoints:
             self._require_same(configuration, path)
             return Checkpoint(step, tensors, path)
         if paths:
-            raise TrainingError(f"no whole checkpoint among {len(paths)} in: {self.folder}", "restore one, or start anew in another OUTPUT_DIR", ExitCode.CONFIGURATION)
+            raise TrainingError(
+                f"no whole checkpoint among {len(paths)} in: {self.folder}",
+                "restore one, or start anew in another OUTPUT_DIR",
+                ExitCode.CONFIGURATION,
+            )
         return None
 
     def _require_same(self, configuration: Mapping[str, Any], path: Path) -> None:
         theirs, ours = dict(configuration), json.loads(json.dumps(self._configuration))
-        changed = [f"{name} was {theirs.get(name)}, is {ours.get(name)}" for name in sorted(theirs.keys() | ours.keys()) if theirs.get(name) != ours.get(name)]
+        changed = [
+            f"{name} was {theirs.get(name)}, is {ours.get(name)}"
+            for name in sorted(theirs.keys() | ours.keys())
+            if theirs.get(name) != ours.get(name)
+        ]
         if changed:
             raise TrainingError(
                 f"checkpoint {path.name} is of another configuration: {'; '.join(changed)}",

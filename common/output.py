@@ -20,7 +20,11 @@ LOCK_FILE = ".lock"
 def io_error(error: OSError, doing: str) -> TrainingError:
     """Return the error for a failed write: a full disk is 74, everything else 73."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
-    hint = "free space on the output volume; the newest whole checkpoint is kept" if full else "is it writable for this uid? see fsGroup in the patch file"
+    hint = (
+        "free space on the output volume; the newest whole checkpoint is kept"
+        if full
+        else "is it writable for this uid? see fsGroup in the patch file"
+    )
     return TrainingError(f"cannot {doing}: {error.strerror or error}", hint, ExitCode.IO_ERROR if full else ExitCode.CANNOT_CREATE)
 
 
@@ -41,7 +45,9 @@ class OutputFolder:
             holder = self._lock.read().strip() or "another training"
             self.close()
             raise TrainingError(
-                f"the output folder is in use by {holder}: {path}", "wait for it, stop it, or set another OUTPUT_DIR", ExitCode.CANNOT_CREATE
+                f"the output folder is in use by {holder}: {path}",
+                "wait for it, stop it, or set another OUTPUT_DIR",
+                ExitCode.CANNOT_CREATE,
             ) from error
         except OSError as error:
             raise io_error(error, f"lock the output folder {path}") from error

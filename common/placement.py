@@ -44,6 +44,8 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     text = environment.get(name, "")
     if not text.isdigit() or int(text) < 1:
         raise TrainingError(
-            f"{name} is no positive number: {text!r}", "the overlay's replacements.yaml writes it from the patch file", ExitCode.CONFIGURATION
+            f"{name} is no positive number: {text!r}",
+            "the overlay's replacements.yaml writes it from the patch file",
+            ExitCode.CONFIGURATION,
         )
     return int(text)

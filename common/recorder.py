@@ -94,9 +94,10 @@ class Recorder:
         """Write an evaluation's figures."""
         if self._output is None:
             return
-        say("evaluation " + format_fields({"step": step, "epoch": epoch} | dict(figures)))
+        record: dict[str, Value] = {"epoch": epoch, **figures}
+        say("evaluation " + format_fields({"step": step} | record))
         self._final |= {name: figures[name] for name in ("top1", "top5", "loss")}
-        self._write("evaluation", step, {"epoch": epoch} | dict(figures))
+        self._write("evaluation", step, record)
 
     def _write(self, kind: str, step: int, record: Mapping[str, Value]) -> None:
         assert self._output is not None

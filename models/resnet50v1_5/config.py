@@ -41,20 +41,26 @@ class Config:
     classes: int = setting(0, "number of classes, for a dataset without manifest or --synthetic", resume=True)
     label_offset: int = setting(0, "label of the first class, for a dataset without manifest (ImageNet: 1)")
     image_size: int = setting(224, "height and width of the network's input", resume=True)
-    augment: str = setting("imagenet", "imagenet: random crop and flip; shift: by a few pixels; none", ("imagenet", "shift", "none"), resume=True)
+    augment: str = setting(
+        "imagenet", "imagenet: random crop and flip; shift: by a few pixels; none", ("imagenet", "shift", "none"), resume=True
+    )
     # How long
     epochs: int = setting(90, "times that each image is seen", resume=True)
     max_steps: int = setting(0, "end after this many steps, evaluation included; 0: no limit", resume=True)
     # How
     global_batch: int = setting(256, "images a step over all ranks; one step in an epoch may have fewer", resume=True)
     base_learning_rate: float = setting(0.256, "learning rate for 256 images a step; scaled with the global batch", resume=True)
-    schedule: str = setting("cosine", "after the warm-up: half a cosine, or a tenth after epochs 30, 60, 80", ("cosine", "step"), resume=True)
+    schedule: str = setting(
+        "cosine", "after the warm-up: half a cosine, or a tenth after epochs 30, 60, 80", ("cosine", "step"), resume=True
+    )
     warmup_epochs: float = setting(5.0, "epochs in which the learning rate rises linearly", resume=True)
     momentum: float = setting(0.875, "of the gradient descent", resume=True)
     weight_decay: float = setting(1 / 32768, "L2 penalty on kernels, not on batch norm and bias", resume=True)
     label_smoothing: float = setting(0.1, "share of the target spread over all classes", resume=True)
     bn_decay: float = setting(0.9, "decay of batch norm's moving mean and variance", resume=True)
-    batch_norm: str = setting("batch", "statistics used in training: the batch's own, or the moving ones, left as they are", ("batch", "moving"), resume=True)
+    batch_norm: str = setting(
+        "batch", "statistics used in training: the batch's own, or the moving ones, left as they are", ("batch", "moving"), resume=True
+    )
     zero_gamma: bool = setting(True, "start each block as the identity", resume=True)
     seed: int = setting(0, "of initial values, order and augmentation", resume=True)
     precision: str = setting("fp32", "of activations; variables are float32", ("fp32", "bf16"), resume=True)
@@ -159,11 +165,30 @@ def _require_sane(config: Config) -> None:
         raise TrainingError("no output folder given", "set OUTPUT_DIR or --output-dir", ExitCode.CONFIGURATION)
     if not config.dataset_dir and not config.synthetic:
         raise TrainingError("no dataset folder given", "set DATASET_DIR or --dataset-dir, or use --synthetic", ExitCode.CONFIGURATION)
-    positive = ("image_size", "epochs", "global_batch", "base_learning_rate", "log_steps", "keep_checkpoints", "evaluation_batch", "synthetic_images")
+    positive = (
+        "image_size",
+        "epochs",
+        "global_batch",
+        "base_learning_rate",
+        "log_steps",
+        "keep_checkpoints",
+        "evaluation_batch",
+        "synthetic_images",
+    )
     for name in positive:
         if not getattr(config, name) > 0:
             raise TrainingError(f"{name} must be greater than 0: {getattr(config, name)}", None, ExitCode.CONFIGURATION)
-    for name in ("classes", "label_offset", "max_steps", "warmup_epochs", "weight_decay", "threads", "checkpoint_steps", "evaluation_epochs", "seed"):
+    for name in (
+        "classes",
+        "label_offset",
+        "max_steps",
+        "warmup_epochs",
+        "weight_decay",
+        "threads",
+        "checkpoint_steps",
+        "evaluation_epochs",
+        "seed",
+    ):
         if getattr(config, name) < 0:
             raise TrainingError(f"{name} must not be negative: {getattr(config, name)}", None, ExitCode.CONFIGURATION)
     for name in ("momentum", "label_smoothing", "bn_decay"):

@@ -139,7 +139,9 @@ class Training:
         steps, config = self.total_steps - start_step, self.config
         if self.dataset is None:
             local_batch = config.global_batch // self.comm.size
-            return synthetic_batches(classes=self.classes, image_size=config.image_size, local_batch=local_batch, steps=steps, seed=config.seed)
+            return synthetic_batches(
+                classes=self.classes, image_size=config.image_size, local_batch=local_batch, steps=steps, seed=config.seed
+            )
         return training_batches(
             self.dataset, "train", seed=config.seed, start_step=start_step, steps=steps, global_batch=config.global_batch,
             rank=self.comm.rank, world_size=self.comm.size, image_size=config.image_size, augment=config.augment,  # type: ignore[arg-type]
@@ -215,13 +217,19 @@ def run_steps(training: Training, recorder: Recorder, step: int) -> tuple[int, b
             trace.write(step + 1, records)
             learning_rate = training.schedule(step)
             figures = training.train_step(
-                images, labels, tf.constant(learning_rate), tf.constant(float(training.images_in_step(step))), tf.constant(float(training.stop.asked))
+                images,
+                labels,
+                tf.constant(learning_rate),
+                tf.constant(float(training.images_in_step(step))),
+                tf.constant(float(training.stop.asked)),
             ).numpy()
             step += 1
             loss_sum, correct, count, asked = (float(figure) for figure in figures)
             if not math.isfinite(loss_sum):
                 raise TrainingError(
-                    f"the loss is not finite after step {step}: {loss_sum}", "lower MLOPS_BASE_LEARNING_RATE or lengthen the warm-up", ExitCode.DIVERGED
+                    f"the loss is not finite after step {step}: {loss_sum}",
+                    "lower MLOPS_BASE_LEARNING_RATE or lengthen the warm-up",
+                    ExitCode.DIVERGED,
                 )
             recorder.count(loss_sum, correct, count)
             epoch = 1 + (step - 1) // training.steps_per_epoch

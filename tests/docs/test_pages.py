@@ -59,8 +59,13 @@ def test_the_commands_of_a_page_run_in_order(page: Path, checkout: Path, tmp_pat
     folder = tmp_path / "checkout"
     shutil.copytree(checkout, folder)
     script = "\n".join(text for reason, language, text in blocks(page) if language == "sh" and reason is None)
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(folder / "launcher")}
-    ended = subprocess.run(["bash", "-euxo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "launcher"),
+    }
+    ended = subprocess.run(
+        ["bash", "-euxo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert ended.returncode == 0, ended.stderr[-4000:]
 
 

@@ -19,7 +19,21 @@ ROOT = Path(__file__).parents[2]
 MAIN = ROOT / "models" / "resnet50v1_5" / "main.py"
 
 # The network for mechanics: everything else is as in a real training.
-TINY = ["--model", "tiny", "--image-size", "16", "--augment", "none", "--epochs", "2", "--global-batch", "50", "--log-steps", "1", "--no-summaries"]
+TINY = [
+    "--model",
+    "tiny",
+    "--image-size",
+    "16",
+    "--augment",
+    "none",
+    "--epochs",
+    "2",
+    "--global-batch",
+    "50",
+    "--log-steps",
+    "1",
+    "--no-summaries",
+]
 
 
 @dataclass(frozen=True)

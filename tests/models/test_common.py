@@ -19,11 +19,26 @@ ASKED = {"MLOPS_WORKERS": "2", "MLOPS_SLOTS_PER_WORKER": "2"}
 class TestSchedule:
     def test_warm_up_rises_linearly_to_the_peak_and_the_cosine_falls_towards_zero(self) -> None:
         schedule = Schedule("cosine", peak=1.0, warmup_steps=4, total_steps=12, steps_per_epoch=4)
-        assert [round(schedule(step), 3) for step in range(12)] == [0.25, 0.5, 0.75, 1.0, 1.0, 0.962, 0.854, 0.691, 0.5, 0.309, 0.146, 0.038]
+        assert [round(schedule(step), 3) for step in range(12)] == [
+            0.25,
+            0.5,
+            0.75,
+            1.0,
+            1.0,
+            0.962,
+            0.854,
+            0.691,
+            0.5,
+            0.309,
+            0.146,
+            0.038,
+        ]
 
     def test_steps_are_a_tenth_after_epochs_30_60_and_80(self) -> None:
         schedule = Schedule("step", peak=1.0, warmup_steps=0, total_steps=900, steps_per_epoch=10)
-        assert [schedule(10 * epoch) for epoch in (0, 29, 30, 59, 60, 79, 80, 89)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+        assert [schedule(10 * epoch) for epoch in (0, 29, 30, 59, 60, 79, 80, 89)] == pytest.approx(
+            [1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+        )
 
     @given(st.integers(0, 50), st.integers(1, 500))
     def test_the_rate_never_exceeds_the_peak_and_is_never_negative(self, warmup: int, length: int) -> None:

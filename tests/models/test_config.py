@@ -53,7 +53,11 @@ def refused(argv: list[str], environment: dict[str, str]) -> tuple[str, str | No
 
 
 def test_a_mistyped_variable_is_named_with_the_one_meant() -> None:
-    assert refused([], WHERE | {"MLOPS_EPOCH": "3"}) == ("unknown variable: MLOPS_EPOCH", "did you mean MLOPS_EPOCHS?", ExitCode.CONFIGURATION)
+    assert refused([], WHERE | {"MLOPS_EPOCH": "3"}) == (
+        "unknown variable: MLOPS_EPOCH",
+        "did you mean MLOPS_EPOCHS?",
+        ExitCode.CONFIGURATION,
+    )
 
 
 @pytest.mark.parametrize(
