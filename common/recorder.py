@@ -101,7 +101,7 @@ class Recorder:
 
     def _write(self, kind: str, step: int, record: Mapping[str, Value]) -> None:
         assert self._output is not None
-        self._output.write_metrics({"kind": kind, "step": step, "time": round(time.time(), 3)} | dict(record))
+        self._output.write_metrics({"kind": kind, "step": step, "time": round(time.time(), 3), **record})
         if self._summaries is None:
             return
         import tensorflow as tf
