@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from common.errors import TrainingError
 from common.output import OutputFolder, io_error, say
-from mlops_launch.contract import METRICS_FILE, STEP, TENSORBOARD_FOLDER, Value, format_fields
+from mlops_launch.contract import METRICS_FILE, STEP, TENSORBOARD_FOLDER, ExitCode, Value, format_fields
 
 
 class Recorder:
@@ -106,11 +107,18 @@ class Recorder:
             return
         import tensorflow as tf
 
-        with self._summaries.as_default():
-            for name, value in record.items():
-                if name != "epoch":
-                    tf.summary.scalar(f"{kind}/{name}", value, step=step)
-        self._summaries.flush()
+        try:
+            with self._summaries.as_default():
+                for name, value in record.items():
+                    if name != "epoch":
+                        tf.summary.scalar(f"{kind}/{name}", value, step=step)
+            self._summaries.flush()
+        except tf.errors.OpError as error:
+            raise TrainingError(
+                f"cannot write the summaries: {error.message}",
+                "free space on the output volume, or set MLOPS_SUMMARIES=false",
+                ExitCode.IO_ERROR,
+            ) from error
 
     def final_figures(self) -> dict[str, Value]:
         """Return the last evaluation's figures and the rate over all timed steps."""

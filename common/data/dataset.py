@@ -115,9 +115,7 @@ class Dataset:
 
     def _split(self, split: str) -> Split:
         if split not in self.splits:
-            raise TrainingError(
-                f"the dataset has no split `{split}`: {self.folder}", f"it needs files `{split}-*`", ExitCode.NO_DATA
-            )
+            raise TrainingError(f"the dataset has no split `{split}`: {self.folder}", f"it needs files `{split}-*`", ExitCode.NO_DATA)
         return self.splits[split]
 
     @staticmethod
@@ -148,9 +146,7 @@ def open_dataset(
         return _open_foreign(folder, classes, label_offset or 0, log)
     for what, given, found in (("classes", classes, len(manifest.classes)), ("label_offset", label_offset, manifest.label_offset)):
         if given is not None and given != found:
-            raise TrainingError(
-                f"{what} {given} contradicts the dataset's manifest: {found}", f"leave {what} out", ExitCode.CONFIGURATION
-            )
+            raise TrainingError(f"{what} {given} contradicts the dataset's manifest: {found}", f"leave {what} out", ExitCode.CONFIGURATION)
     lengths = _indexed(folder, manifest, log)
     return Dataset(
         folder=folder,

@@ -96,9 +96,7 @@ def training_batches(
             "use fewer ranks, a larger global batch, or more data",
             ExitCode.CONFIGURATION,
         )
-    mine = rank_steps(
-        images, seed=seed, start_step=start_step, steps=steps, global_batch=global_batch, rank=rank, world_size=world_size
-    )
+    mine = rank_steps(images, seed=seed, start_step=start_step, steps=steps, global_batch=global_batch, rank=rank, world_size=world_size)
     keyed = (((seed << 32) + epoch, records) for epoch, records in mine)
     rows = largest_slice(images, an_epoch, world_size)
 

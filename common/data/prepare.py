@@ -122,9 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     size.add_argument("--size", type=_positive, metavar="PIXELS", default=DEFAULT_SIZE, help="of the images (default: %(default)s)")
 
     description, _, usage = (__doc__ or "").partition("\n\n")
-    parser = _Parser(
-        prog="prepare.py", description=description, epilog=usage, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _Parser(prog="prepare.py", description=description, epilog=usage, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     commands.add_parser("digits", parents=[common, size], help="scikit-learn's 1,797 digits, as PNG; a fifth is held out")
     fashion = commands.add_parser("fashion-mnist", parents=[common, size], help="Debian's Fashion-MNIST, 70,000 images, as JPEG")

@@ -80,9 +80,7 @@ def write_shard(
     replace_file(path, write)
     shard = Shard(path.name, path.stat().st_size, len(sizes), digest.hexdigest())
     heights, widths = [height for height, _ in sizes] or [0], [width for _, width in sizes] or [0]
-    return Written(
-        shard, (min(heights), min(widths)), (max(heights), max(widths)), tuple(sorted(encodings)), tuple(skipped)
-    )
+    return Written(shard, (min(heights), min(widths)), (max(heights), max(widths)), tuple(sorted(encodings)), tuple(skipped))
 
 
 def _example(encoded: bytes, label: int) -> bytes:

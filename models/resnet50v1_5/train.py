@@ -158,20 +158,15 @@ def train(config: Config, comm: Comm, stop: StopRequest, threads: int) -> ExitCo
     started = time.monotonic()
     training = Training(config, comm, stop, threads)
     step = training.restore()
-    recorder = Recorder(training.output, step, config.summaries)
-    if comm.rank == 0 and training.output is not None:
+    if comm.rank == 0:
         describe(training, step)
-        finished = training.output.read_json(RESULT_FILE)
-        if step < training.total_steps or (finished and finished.get("step") != step):
-            finished = None
-    else:
-        finished = None
-    finished = comm.broadcast_object(finished)
+    finished = finished_result(training, step)
     if finished is not None:
         if comm.rank == 0:
             talk("this training is finished; set another OUTPUT_DIR to train anew")
             say(f"{RESULT} " + format_fields(finished))
         return ExitCode.SUCCESS
+    recorder = Recorder(training.output, step, config.summaries)
     pending = comm.broadcast_object(step > 0 and training.is_evaluated(step) and not recorder.has_evaluation(step))
     if pending and not evaluate_and_record(training, recorder, step):
         return stopped(training, step)
@@ -190,6 +185,14 @@ def train(config: Config, comm: Comm, stop: StopRequest, threads: int) -> ExitCo
     # Horovod: leave together; the first rank to end gets the others killed.
     comm.barrier()
     return ExitCode.SUCCESS
+
+
+def finished_result(training: Training, step: int) -> dict[str, Value] | None:
+    """Return, on every rank, the result of a training that has ended before; None while there is something to do."""
+    found = training.output.read_json(RESULT_FILE) if training.output is not None else None
+    done = found is not None and step == training.total_steps == found["step"]
+    result: dict[str, Value] | None = training.comm.broadcast_object(found if done else None)
+    return result
 
 
 def describe(training: Training, step: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,15 @@ class TestRefusals:
         assert ended.code == ExitCode.DIVERGED
         assert ended.error.startswith("error: the loss is not finite after step ")
         assert not list((tmp_path / "run").glob("checkpoints/step-*"))
+
+    def test_a_full_disk_leaves_no_half_of_a_checkpoint(self, trainer: Trainer, tmp_path: Path) -> None:
+        program = trainer.command([*TINY, "--max-steps", "3", "--evaluation-epochs", "0"], ranks=None)
+        # A limit on the size of a file stands for a full disk: the checkpoint has 140 kB.
+        limited = ["bash", "-c", 'ulimit -f 50; exec "$@"', "bash", *program]
+        ended = subprocess.run(limited, env=trainer.environment(tmp_path / "run", {}), capture_output=True, text=True, timeout=120)
+        assert ended.returncode == ExitCode.IO_ERROR
+        assert "error: cannot write the checkpoint step-00000003.safetensors: File too large" in ended.stderr
+        assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
 
     def test_the_lock_names_its_holder_and_ends_with_it(self, finished: Path) -> None:
         assert (finished / ".lock").read_text().startswith("process ")
