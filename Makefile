@@ -15,7 +15,7 @@ DEMO_COMM ?=
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format lock goldens wheel image clean
+.PHONY: help venv demo test e2e bench lint format lock goldens wheel image clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ demo: venv ## Train ResNet-50 v1.5 on real images, here, with two Horovod ranks
 
 test: venv ## Run every test that needs no cluster
 	@python -m pytest $(TESTS)
+
+e2e: venv ## Make a real cluster from packages and run the tests that need one (root, Go 1.26, Debian 12)
+	@tools/install-e2e-packages
+	@python -m pytest tests/e2e --e2e $(TESTS)
+
+bench: venv ## Time the launcher and the training beside references; a few minutes
+	@python tools/bench.py
 
 lint: venv ## Check format, style, types, layers and YAML
 	@tools/lint
