@@ -55,7 +55,7 @@ LABEL org.opencontainers.image.title="mlops-launch" \
 RUN apt-get update --quiet=2 \
     && DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --no-install-recommends --yes \
         ca-certificates openssh-client openssh-server python3 \
-    && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*
+    && apt-get clean && rm -rf /var/lib/apt/lists/* /etc/ssh/ssh_host_*
 COPY --from=packages /usr/local /usr/local
 COPY --from=horovod /installed /
 # `ldconfig` lets mpi4py find Open MPI in /usr/local/lib. What a start needs is proved to be there, mpi4py before Horovod,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import cluster as clusters
-from tests.e2e.cluster import images, operators
+from tests.e2e.cluster import images, operators, training_image
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.kubectl import Kubectl
 from tests.e2e.cluster.settings import REPOSITORY, SMALL_IMAGE, ClusterError, Settings, from_environment
@@ -88,6 +88,14 @@ def small_image(request: pytest.FixtureRequest, settings: Settings) -> str:
     if not os.environ.get("E2E_KUBECONFIG"):
         request.getfixturevalue("cluster").load_image(images.small(settings.cache))
     return SMALL_IMAGE
+
+
+@pytest.fixture(scope="session")
+def image(cluster: Cluster) -> training_image.TrainingImage:
+    """The training image, made by the project's Dockerfile and held by the node under its name."""
+    built = training_image.build(cluster.settings.cache)
+    training_image.load(cluster.sandbox, built)
+    return built
 
 
 @pytest.fixture(scope="session")

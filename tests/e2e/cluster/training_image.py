@@ -5,9 +5,12 @@ layers that the engine lacks are handed over: a change of our own code costs sec
 """
 
 import ast
+import contextlib
 import hashlib
+import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from . import containerd, images
 from .sandbox import Sandbox
@@ -41,17 +44,18 @@ INPUTS = (
 BASE = "localhost/debian"
 BASE_FILE = "FROM scratch\nADD {archive} /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CERTIFICATES = "/run/secrets/ca.crt"
 """Where the Dockerfile mounts the secret `ca.crt`."""
 
 
 @dataclass(frozen=True)
 class TrainingImage:
-    """A built image: `tag` is a hash of its inputs, `layout` the OCI folder that holds it, `manifest` its digest there."""
+    """A built image: `tag` is a hash of its inputs; `blobs` holds configuration and layers under their SHA-256, uncompressed."""
 
     tag: str
-    layout: Path
-    manifest: str
+    blobs: Path
+    config: str
 
     @property
     def name(self) -> str:
@@ -59,24 +63,15 @@ class TrainingImage:
         return f"{REGISTRY}/mlops-launch:{self.tag}"
 
     @property
-    def blobs(self) -> list[str]:
-        """The digests of manifest, configuration and layers."""
-        described = self.read(self.manifest)
-        return [self.manifest, described["config"]["digest"], *(layer["digest"] for layer in described["layers"])]
+    def layers(self) -> list[str]:
+        """The layers' SHA-256, the base first."""
+        ids: list[str] = json.loads((self.blobs / self.config).read_text())["rootfs"]["diff_ids"]
+        return [layer.removeprefix("sha256:") for layer in ids]
 
     @property
     def layer_sizes(self) -> list[int]:
         """Bytes of each layer, uncompressed."""
-        return [layer["size"] for layer in self.read(self.manifest)["layers"]]
-
-    def path(self, blob: str) -> Path:
-        """The file of a blob."""
-        return self.layout / "blobs" / blob.replace(":", "/")
-
-    def read(self, blob: str) -> dict[str, Any]:
-        """A blob's JSON."""
-        value: dict[str, Any] = json.loads(self.path(blob).read_text())
-        return value
+        return [(self.blobs / layer).stat().st_size for layer in self.layers]
 
 
 def build(cache: Path) -> TrainingImage:
@@ -91,16 +86,22 @@ def build(cache: Path) -> TrainingImage:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         flock(lock, LOCK_EX)
-        tag, begun = inputs_digest(REPOSITORY), time.monotonic()
-        image = _find(folder / "layout", tag)
-        if image is None:
-            _build(cache, folder, tag)
-            image = _find(folder / "layout", tag)
-            assert image is not None
-            _forget_others(image)
-            mebibytes = [size / 1048576 for size in image.layer_sizes]
-            layers = ", ".join(f"{size:.1f}" for size in mebibytes)
-            print(f"e2e: training image built in {time.monotonic() - begun:.0f} s: {sum(mebibytes):.0f} MiB, layers: {layers}", flush=True)
+        begun, tag = time.monotonic(), inputs_digest(REPOSITORY)
+        record = folder / "image.json"
+        held = json.loads(record.read_text()) if record.exists() else {}
+        if held.get("tag") == tag:
+            return TrainingImage(tag, folder / "blobs", held["config"])
+        print("e2e: building the training image, minutes when nothing is cached", flush=True)
+        _build(cache, folder, tag)
+        image = TrainingImage(tag, folder / "blobs", _export(folder, tag))
+        record.write_text(json.dumps({"tag": tag, "config": image.config}))
+        # Of older images; buildah's own store keeps the layers to build on.
+        for path in image.blobs.iterdir():
+            if path.name not in {image.config, *image.layers}:
+                path.unlink()
+    mebibytes = [size / 1048576 for size in image.layer_sizes]
+    layers = " ".join(f"{size:.1f}" for size in mebibytes)
+    print(f"e2e: training image built in {time.monotonic() - begun:.0f} s: {sum(mebibytes):.0f} MiB in layers of {layers}", flush=True)
     return image
 
 
@@ -114,19 +115,18 @@ def load(sandbox: Sandbox, image: TrainingImage) -> None:
         return
     begun = time.monotonic()
     there = set(sandbox.enter(["ctr", "-n", "k8s.io", "content", "list", "-q"]).stdout.split())
-    missing = [blob for blob in dict.fromkeys(image.blobs) if blob not in there]
+    missing = [blob for blob in dict.fromkeys([*image.layers, image.config]) if f"sha256:{blob}" not in there]
     command = [*sandbox.nsenter(), "ctr", "-n", "k8s.io", "images", "import", "-"]
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=words, stderr=words)
         assert process.stdin is not None
-        try:
+        # When it ends early it says why.
+        with contextlib.suppress(BrokenPipeError):
             _write_archive(image, missing, process.stdin)
-        except BrokenPipeError:
-            pass  # it ended early, and says why
         if process.wait() != 0:
             words.seek(0)
             raise ClusterError(f"containerd did not take the training image: {words.read().decode(errors='replace')[-2000:]}")
-    size = sum(image.path(blob).stat().st_size for blob in missing) / 1048576
+    size = sum((image.blobs / blob).stat().st_size for blob in missing) / 1048576
     print(f"e2e: training image loaded in {time.monotonic() - begun:.1f} s: {size:.0f} MiB were missing", flush=True)
 
 
@@ -149,21 +149,9 @@ def _files(repository: Path) -> Iterator[Path]:
                 yield path
 
 
-def _find(layout: Path, tag: str) -> TrainingImage | None:
-    try:
-        index = json.loads((layout / "index.json").read_text())
-    except FileNotFoundError:
-        return None
-    for entry in index["manifests"]:
-        if entry.get("annotations", {}).get("org.opencontainers.image.ref.name") == tag:
-            return TrainingImage(tag, layout, entry["digest"])
-    return None
-
-
 def _build(cache: Path, folder: Path, tag: str) -> None:
     base = images.debian(cache)
     base_name = f"{BASE}:{base.stem}"
-    print("e2e: building the training image, minutes when nothing is cached", flush=True)
     if _buildah(folder, "inspect", "--type=image", base_name, check=False).returncode != 0:
         with tempfile.TemporaryDirectory() as scratch:
             recipe = Path(scratch) / "Containerfile"
@@ -173,18 +161,49 @@ def _build(cache: Path, folder: Path, tag: str) -> None:
         secrets = _secrets(Path(scratch))
         arguments = ["--layers", "--build-arg", f"BASE_IMAGE={base_name}", *secrets, "--tag", f"{REGISTRY}/mlops-launch:{tag}"]
         _buildah(folder, "bud", *arguments, str(REPOSITORY))
-    # Uncompressed: the layers go no further than the disk, and compressing them takes longer than writing.
-    layout = f"oci:{folder / 'layout'}:{tag}"
-    _buildah(folder, "push", "--disable-compression", "--format", "oci", f"{REGISTRY}/mlops-launch:{tag}", layout)
+
+
+def _export(folder: Path, tag: str) -> str:
+    """Takes the image's blobs out of buildah's store; returns the SHA-256 of its configuration.
+
+    Layers are not compressed: that would take longer than all the rest.
+    """
+    blobs = folder / "blobs"
+    blobs.mkdir(exist_ok=True)
+    config = ""
+    command = _command(folder, "push", "--quiet", f"{REGISTRY}/mlops-launch:{tag}", "docker-archive:/dev/stdout")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+            for member in archive:
+                # HASH.tar is a layer, HASH.json the configuration; what else there is repeats them for old readers.
+                name, _, kind = member.name.partition(".")
+                if len(name) != 64 or kind not in ("tar", "json"):
+                    continue
+                config = name if kind == "json" else config
+                content = archive.extractfile(member)
+                assert content is not None
+                if not (blobs / name).exists():
+                    partial = blobs / f"{name}.partial"
+                    with partial.open("wb") as target:
+                        shutil.copyfileobj(content, target, 1 << 20)
+                    partial.rename(blobs / name)
+    if process.returncode != 0:
+        raise ClusterError(f"`{' '.join(command)}` failed with exit code {process.returncode}")
+    return config
 
 
 def _buildah(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = ["buildah", "--root", str(folder / "storage"), "--runroot", str(folder / "run"), *arguments]
+    command = _command(folder, *arguments)
     environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if check and done.returncode != 0:
         raise ClusterError(f"`{' '.join(command)}` failed with exit code {done.returncode}:\n{done.stdout[-4000:]}")
     return done
+
+
+def _command(folder: Path, *arguments: str) -> list[str]:
+    return ["buildah", "--root", str(folder / "storage"), "--runroot", str(folder / "run"), *arguments]
 
 
 def _secrets(folder: Path) -> list[str]:
@@ -204,25 +223,28 @@ def _secrets(folder: Path) -> list[str]:
 
 def _write_archive(image: TrainingImage, blobs: list[str], stream: IO[bytes]) -> None:
     """An OCI archive of the image with some of its blobs; the engine finds the others in its own store."""
-    entry = {
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "digest": image.manifest,
-        "size": image.path(image.manifest).stat().st_size,
-        "annotations": {"io.containerd.image.name": image.name},
+
+    def described(blob: str, kind: str) -> dict[str, object]:
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{blob}", "size": (image.blobs / blob).stat().st_size}
+
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": described(image.config, "config.v1+json"),
+        "layers": [described(layer, "layer.v1.tar") for layer in image.layers],
     }
+    content = json.dumps(manifest, sort_keys=True).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    annotations = {"io.containerd.image.name": image.name}
+    entry = {"mediaType": MANIFEST, "digest": f"sha256:{digest}", "size": len(content), "annotations": annotations}
     with stream, tarfile.open(fileobj=stream, mode="w|") as archive:
         for blob in blobs:
-            archive.add(image.path(blob), f"blobs/{blob.replace(':', '/')}")
-        images.add_bytes(archive, "index.json", json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode())
-        images.add_bytes(archive, "oci-layout", b'{"imageLayoutVersion": "1.0.0"}')
-
-
-def _forget_others(image: TrainingImage) -> None:
-    """Removes the blobs of older images from the layout; buildah's own store keeps the layers to build on."""
-    index = json.loads((image.layout / "index.json").read_text())
-    index["manifests"] = [entry for entry in index["manifests"] if entry["digest"] == image.manifest]
-    (image.layout / "index.json").write_text(json.dumps(index))
-    kept = {image.path(blob) for blob in image.blobs}
-    for path in (image.layout / "blobs").glob("*/*"):
-        if path not in kept:
-            path.unlink()
+            archive.add(image.blobs / blob, f"blobs/sha256/{blob}")
+        for name, text in {
+            f"blobs/sha256/{digest}": content,
+            "index.json": json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode(),
+            "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+        }.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))

@@ -1,0 +1,142 @@
+"""The two overlays on a real cluster with kubectl alone: the seed's own words, storage, resume, and what must not be silent."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_launch.contract import ExitCode, parse_fields, start_line
+from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.cluster.training_image import REGISTRY, TrainingImage
+from tests.e2e.overlays import MULTI_NODE, QUICK, SINGLE_NODE, UID, Site, make_site, remove_site
+
+DATASETS = "/srv/mlops/digits"
+
+
+@pytest.fixture(scope="session")
+def loader_log(cluster: Cluster, image: TrainingImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The digits are in the node's folder DATASETS, put there by k8s/storage/loader; the loader's log."""
+    namespace = "dataset-loader"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    site = make_site(cluster, namespace, tmp_path_factory.mktemp("loader"), image, DATASETS)
+    site.replace("k8s/storage/loader/loader.env", "registry.example.com/mlops", REGISTRY)
+    site.replace("k8s/storage/loader/loader.env", "IMAGE_TAG=0.1.0", f"IMAGE_TAG={image.tag}")
+    site.replace("k8s/storage/loader/job.yaml", ": 1000 ", f": {UID} ")
+    try:
+        site.give(DATASETS)
+        site.shell("kubectl apply -k k8s/storage/loader")
+        site.shell("kubectl wait --for=condition=complete job/dataset-loader --timeout=2m", seconds=150)
+        yield site.shell("kubectl logs job/dataset-loader")
+    finally:
+        remove_site(site)
+        cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def site(cluster: Cluster, image: TrainingImage, mpi_operator: None, loader_log: str, namespace: str, tmp_path: Path) -> Iterator[Site]:
+    """A namespace that enforces `restricted`, both claims, the digits, and the overlays with uid, registry and tag set."""
+    made = make_site(cluster, namespace, tmp_path, image, DATASETS)
+    yield made
+    remove_site(made)
+
+
+def objects(site: Site) -> str:
+    """Everything in the namespace but events."""
+    kinds = sorted(set(site.shell("kubectl api-resources --namespaced --verbs=list -o name").split()) - {"events", "events.events.k8s.io"})
+    return site.shell(f"kubectl get {','.join(kinds)} -o name")
+
+
+def first(log: str, word: str) -> str:
+    """The first line of a log that begins with a word."""
+    return next(line for line in log.splitlines() if line.startswith(word))
+
+
+def test_the_loader_job_puts_the_digits_on_the_claim(loader_log: str, cluster: Cluster) -> None:
+    result = parse_fields(first(loader_log, "result "))
+    expected = {"dataset": "digits", "train": "1412", "validation": "385", "classes": "10", "skipped": "0", "output": "/datasets"}
+    assert {name: result[name] for name in expected} == expected
+    manifest = cluster.settings.srv / "mlops/digits/manifest.json"
+    assert json.loads(manifest.read_text())["name"] == "digits"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "word", "comm", "hosts"),
+    [
+        (MULTI_NODE, "launch", "horovod", ["resnet50v1-5-worker-0", "resnet50v1-5-worker-1"]),
+        (SINGLE_NODE, "training", "single", ["resnet50v1-5-training"]),
+    ],
+    ids=["multi-node", "single-node"],
+)
+def test_the_words_of_the_seed_train(site: Site, overlay: str, word: str, comm: str, hosts: list[str]) -> None:
+    # The network as it is; a few steps, because the ranks share what cores there are.
+    site.set(overlay, MLOPS_MAX_STEPS=4)
+    before = objects(site)
+    begun = time.monotonic()
+    site.shell(f"kubectl -k {overlay} apply")
+    site.started(word)
+    log = site.shell(f"kubectl logs -f $(kubectl get pods -oname|grep {word}|cut -c5-)")
+    assert site.ended(word) == ExitCode.SUCCESS
+    print(f"{overlay}: {time.monotonic() - begun:.1f} s from apply to success")
+    assert [line for line in log.splitlines() if line.startswith("start ")] == [start_line(comm, hosts)]
+    result = parse_fields(log.splitlines()[-1])
+    assert (result["step"], result["world_size"]) == ("4", str(len(hosts)))
+    if overlay == MULTI_NODE:
+        site.shell("kubectl wait mpijob/resnet50v1-5 --for=condition=Succeeded --timeout=30s")
+    site.shell(f"kubectl -k {overlay} delete")
+    site.wait(lambda: objects(site) == before, "end of everything that apply made", 60)
+    # What was written is still there, and belongs to the training's user.
+    (output,) = site.outputs.iterdir()
+    assert (output / "launcher.log").read_text() == log
+    assert {path.stat().st_uid for path in output.rglob("*")} == {UID}
+    assert [path.name for path in (output / "checkpoints").iterdir()] == ["step-00000004.safetensors"]
+
+
+def test_without_the_hostfile_setting_the_job_fails_with_the_placement_error(site: Site) -> None:
+    site.set(MULTI_NODE, **QUICK)
+    setting = "            - name: PRTE_MCA_prte_default_hostfile\n              value: /etc/mpi/hostfile\n"
+    site.replace("quickstart/common/tensorflow/k8s/mlops/multi-node/mpi-job.yaml", setting, "")
+    site.shell(f"kubectl apply -k {MULTI_NODE}")
+    site.shell("kubectl wait mpijob/resnet50v1-5 --for=condition=Failed --timeout=2m", seconds=130)
+    assert site.exit_code("launch") == ExitCode.CONFIGURATION
+    assert first(site.log("launch"), "error: ") == "error: asked for 2 workers x 1 slots = 2 ranks, started: 1"
+
+
+def test_a_deleted_launcher_saves_and_the_next_apply_goes_on(site: Site) -> None:
+    site.set(MULTI_NODE, **QUICK | {"MLOPS_MAX_STEPS": "400", "MLOPS_EPOCHS": "100", "MLOPS_LOG_STEPS": "1"})
+    site.shell(f"kubectl apply -k {MULTI_NODE}")
+    site.started("launch")
+    copy = site.outputs / "resnet50v1-5-multi-node" / "launcher.log"
+    site.wait(lambda: copy.exists() and "step=3/" in copy.read_text(), "third step", 120)
+    name = site.shell("kubectl get pods -oname|grep launch|cut -c5-").strip()
+    path = "{.status.containerStatuses[0].state.terminated.exitCode} "
+    seen = site.start(f"exec kubectl get pod {name} --watch -o jsonpath='{path}'")
+    site.shell(f"kubectl delete pod {name}")
+    seen.terminate()
+    assert str(int(ExitCode.INTERRUPTED)) in seen.communicate()[0].split()
+    stopped = first(copy.read_text(), "stopped on request after step ")
+    step = int(stopped.removeprefix("stopped on request after step ").split(";")[0])
+    site.shell(f"kubectl delete -k {MULTI_NODE}")
+    site.wait(lambda: site.pods() == [], "end of the workers", 150)
+
+    site.shell(f"kubectl apply -k {MULTI_NODE}")
+    site.started("launch")
+    assert site.ended("launch") == ExitCode.SUCCESS
+    log = site.log("launch")
+    assert parse_fields(first(log, "resume "))["step"] == str(step)
+    steps = [int(line[5:].split("/")[0]) for line in log.splitlines() if line.startswith("step=")]
+    assert steps == list(range(step + 1, 401))
+
+
+def test_a_rank_killed_for_memory_is_named_by_its_worker(site: Site) -> None:
+    site.set(MULTI_NODE, "--memory", "900Mi", MLOPS_IMAGE_SIZE="224", MLOPS_MAX_STEPS="4")
+    site.shell(f"kubectl apply -k {MULTI_NODE}")
+    site.shell("kubectl wait mpijob/resnet50v1-5 --for=condition=Failed --timeout=3m", seconds=200)
+    assert site.exit_code("launch") == ExitCode.KILLED
+    workers = [pod for pod in site.pods() if "worker" in pod["metadata"]["name"]]
+    print(json.dumps([pod["status"] for pod in workers]))
+    logs = [site.log(pod["metadata"]["name"]) for pod in workers]
+    named = [line for log in logs for line in log.splitlines() if line.startswith("out-of-memory ")]
+    assert parse_fields(named[0])["limit_bytes"] == str(900 << 20)
