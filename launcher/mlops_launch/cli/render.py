@@ -8,6 +8,7 @@ import click
 
 from mlops_launch.cli.shared import overlay_argument
 from mlops_launch.doors.process import Processes
+from mlops_launch.errors import ProcessError
 
 
 @click.command("render")
@@ -21,6 +22,12 @@ def command(overlay: Path) -> None:
     Example:
       mlops-launch render quickstart/k8s/mlops/multi-node
     """
-    from mlops_launch.use.render import render_or_explain
+    from mlops_launch.use.render import render_text
 
-    click.echo(render_or_explain(overlay, Processes()), nl=False)
+    try:
+        click.echo(render_text(overlay, Processes()), nl=False)
+    except ProcessError as error:
+        # Imported only now: the rules would slow down every rendering.
+        from mlops_launch.use.check import explain
+
+        raise explain(overlay, error) from error

@@ -45,20 +45,6 @@ def render_text(overlay: Path, processes: Processes) -> str:
     return built.stdout
 
 
-def render_or_explain(overlay: Path, processes: Processes) -> str:
-    """Return what `render_text` returns; when kubectl fails, look for the file and line that it does not name.
-
-    Raises:
-        LauncherError: kubectl is missing, too old, or the overlay does not render.
-    """
-    try:
-        return render_text(overlay, processes)
-    except ProcessError as error:
-        from mlops_launch.use.check import explain  # only now: the rules would slow down every rendering
-
-        raise explain(overlay, error) from error
-
-
 def require_version(version: Completed) -> None:
     """Raise unless the kubectl that printed `version` embeds a kustomize that is new enough.
 
