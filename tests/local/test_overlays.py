@@ -121,10 +121,10 @@ def test_a_wrong_call_is_refused(call, printer, tmp_path, arguments, code, messa
     assert list((tmp_path / ".mlops").glob("runs/*/*")) == []
 
 
-def test_without_local_the_way_is_shown(call, printer):
-    ended = call("run", str(printer / MULTI_NODE))
+def test_options_of_a_local_run_are_refused_without_local(call, printer):
+    ended = call("run", str(printer / MULTI_NODE), "--env", "A=1")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("Error: where to train is not given\n\nhint: `--local` trains on this machine")
+    assert ended.stderr == "Error: only for a run on this machine: --env\n\nhint: add `--local`, or set it in the overlay\n"
 
 
 def test_a_variable_that_is_not_exported_to_ranks_is_refused(call, printer):

@@ -26,7 +26,8 @@ def text_of(found: list[bytes | Gap]) -> bytes:
 
 def test_timestamps_go_and_cut_lines_are_joined() -> None:
     log = LogStream()
-    assert log.begin() is None
+    assert log.since is None
+    log.begin()
     assert log.feed(line(1, "one") + line(2, "two")[:20]) == [b"one\n"]
     assert log.feed(line(2, "two")[20:]) == [b"two\n"]
     assert (log.first, log.last, log.synced) == (stamp(1), stamp(2), True)
@@ -44,7 +45,8 @@ def test_lines_that_come_again_are_left_out() -> None:
     log = LogStream()
     log.begin()
     log.feed(line(1, "one") + line(2, "two"))
-    assert log.begin() == stamp(1)
+    assert log.since == stamp(1)
+    log.begin()
     assert log.feed(line(1, "one")) == []
     assert not log.synced
     assert log.feed(line(2, "two") + line(3, "three")) == [b"three\n"]
@@ -83,13 +85,23 @@ def test_an_end_without_the_last_line_is_a_gap_at_the_end() -> None:
     assert log.end() == [Gap(stamp(1), None)]
 
 
+def test_a_connection_that_broke_for_good_is_a_gap_at_the_end() -> None:
+    log = LogStream()
+    log.begin()
+    log.feed(line(1, "one"))
+    assert log.end(complete=False) == [Gap(stamp(1), None)]
+
+
 def test_the_servers_own_words_are_no_lines_of_the_log() -> None:
     log = LogStream()
     log.begin()
     assert log.feed(b"unable to retrieve container logs for containerd://1\n") == []
+    assert log.refused
     assert log.feed(line(1, "one") + b"rpc error\n" + line(2, "two")) == [b"one\ntwo\n"]
     log.begin()
+    assert not log.refused
     assert log.feed(b"unable to retrieve container logs for containerd://1\n") == []
+    assert log.refused
     assert log.feed(line(1, "one") + line(2, "two") + line(3, "three")) == [b"three\n"]
 
 
@@ -161,8 +173,11 @@ def follow(plan: list[tuple[str, object]]) -> None:
             got += log.feed(connection[:size])
             connection = connection[size:]
         else:
-            connection = server.since(log.begin())
-    got += log.feed(server.since(log.begin()))
+            connection = server.since(log.since)
+            log.begin()
+    again = server.since(log.since)
+    log.begin()
+    got += log.feed(again)
     got += log.end()
     lines = [piece.partition(b" ")[2] for piece in server.written]
     printed = text_of(got).splitlines(keepends=True)

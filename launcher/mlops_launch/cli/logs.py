@@ -2,28 +2,77 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from datetime import datetime, timedelta, timezone
 
 import click
+
+from mlops_launch.cli.shared import cluster_options, note
+from mlops_launch.errors import UsageError
 
 
 @click.command("logs")
 @click.argument("name", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
-@click.option("--run", "run_time", metavar="TIME", help="The run that began then, as in `ls`. [default: the newest]")
-def command(name: str | None, follow: bool, run_time: str | None) -> None:
+@click.option("--run", "run_time", metavar="TIME", help="The archived run that began then, as in `ls`. [default: the newest]")
+@click.option("--all", "everything", is_flag=True, help="Cluster: of all pods, the pod's name in front of each line.")
+@click.option("--since", metavar="AGE|TIME", help="Cluster: lines of the last 90s, 5m, 2h, 1d, or since 2026-01-02T03:04:05Z.")
+@cluster_options
+def command(
+    name: str | None,
+    follow: bool,
+    run_time: str | None,
+    everything: bool,
+    since: str | None,
+    kube_context: str | None,
+    namespace: str | None,
+) -> None:
     """Print the log of a run: the newest, or the newest of NAME.
+
+    It comes from the archive in .mlops/runs; from the cluster for a run that was left there, for a NAME that the
+    archive does not know, and with --context, --namespace, --all or --since. Following goes on after every broken
+    connection: no line comes twice, and where the kubelet has rotated lines away meanwhile, stderr says between which
+    times.
 
     \b
     Examples:
       mlops-launch logs -f
       mlops-launch logs resnet50v1-5 --run 20260102T030405Z
+      mlops-launch logs resnet50v1-5 -n team-a --all --since 10m
     """
     from mlops_launch.doors.host import Host
     from mlops_launch.use.archive import Archive
+    from mlops_launch.use.cluster.find import Place, where
     from mlops_launch.use.runs import follow_log
 
     out = sys.stdout.buffer
-    for chunk in follow_log(Archive().find(name, run_time), Host(), follow):
+    asked = Place(kube_context, namespace)
+    found = where(Archive(), Host(), name, run_time, asked, in_cluster=everything or since is not None)
+    if isinstance(found, Place):
+        from mlops_launch.use.cluster.logs import show_logs
+
+        show_logs(found.connect(), found.name or name, out, note, follow, everything, _moment(since))
+        return
+    for chunk in follow_log(found, Host(), follow):
         out.write(chunk)
         out.flush()
+
+
+def _moment(since: str | None) -> str | None:
+    """Return an age or a time as RFC 3339.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if since is None:
+        return None
+    age = re.fullmatch(r"(\d+)([smhd])", since)
+    if age is not None:
+        seconds = int(age[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[age[2]]
+        return f"{datetime.now(timezone.utc) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+    try:
+        moment = datetime.fromisoformat(since.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise UsageError(f"neither an age nor a time: {since}", "for instance `--since 10m` or `--since 2026-01-02T03:04:05Z`") from error
+    return f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import click
 
-from mlops_launch.cli.shared import echo_json, json_option, note
+from mlops_launch.cli.shared import cluster_options, echo_json, json_option, note
 
 
 @click.command("ls")
+@click.option("--cluster", "in_cluster", is_flag=True, help="The trainings in a cluster, not the archive.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Cluster: of every namespace.")
+@cluster_options
 @json_option
-def command(as_json: bool) -> None:
-    """List the runs of this folder, oldest first.
+def command(in_cluster: bool, all_namespaces: bool, kube_context: str | None, namespace: str | None, as_json: bool) -> None:
+    """List the runs of this folder, oldest first; with --cluster the trainings in a cluster.
 
-    A state is running, succeeded, failed, interrupted (it saved and can go on), or lost (killed, no result).
+    A state is running, succeeded, failed, interrupted (it saved and can go on), detached (it went on in the cluster),
+    or lost (killed, no result). --context, --namespace and --all-namespaces mean --cluster.
 
     \b
-    Example:
+    Examples:
       mlops-launch ls
+      mlops-launch ls -n team-a
     """
+    if in_cluster or all_namespaces or kube_context or namespace:
+        _cluster(kube_context, namespace, all_namespaces, as_json)
+        return
     from mlops_launch.doors.host import Host
     from mlops_launch.use.archive import Archive
     from mlops_launch.use.runs import list_runs, table
@@ -29,3 +37,18 @@ def command(as_json: bool) -> None:
         click.echo(table(runs))
     else:
         note("no runs in .mlops/runs")
+
+
+def _cluster(kube_context: str | None, namespace: str | None, all_namespaces: bool, as_json: bool) -> None:
+    from mlops_launch.doors.cluster import Cluster
+    from mlops_launch.use.cluster.view import COLUMNS, trainings
+    from mlops_launch.use.runs import aligned
+
+    cluster = Cluster.connect(kube_context, namespace)
+    found = trainings(cluster, None if all_namespaces else cluster.namespace)
+    if as_json:
+        echo_json({"trainings": [training.to_json() for training in found]})
+    elif found:
+        click.echo(aligned([COLUMNS, *(training.row() for training in found)]))
+    else:
+        note("no trainings in the cluster" if all_namespaces else f"no trainings in namespace {cluster.namespace}")

@@ -24,6 +24,8 @@ VERBS: Final = {
     "logs": "Print or follow the log of a run.",
     "status": "Show the state of a run.",
     "ls": "List the runs.",
+    "delete": "Delete a training from a cluster.",
+    "gc": "Delete finished trainings from a cluster.",
 }
 
 

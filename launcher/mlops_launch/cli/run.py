@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mlops_launch.cli.shared import overlay_argument
+from mlops_launch.cli.shared import SECONDS, cluster_options, overlay_argument
 from mlops_launch.contract import LauncherExitCode
 from mlops_launch.doors.process import Processes
 from mlops_launch.errors import LauncherError, UsageError
 
+if TYPE_CHECKING:
+    from mlops_launch.use.cluster.run import ClusterRun
+    from mlops_launch.use.run import LocalRun
+
 
 @click.command("run")
 @overlay_argument
-@click.option("--local", is_flag=True, help="Train on this machine.")
-@click.option("--mount", "mounts", metavar="CLAIM=DIR", multiple=True, help="The folder for a claim. [default: .mlops/volumes/CLAIM]")
-@click.option("--env", "variables", metavar="KEY=VALUE", multiple=True, help="A variable, over those of the overlay.")
+@click.option("--local", is_flag=True, help="Train on this machine, not on a cluster.")
+@click.option("--mount", "mounts", metavar="CLAIM=DIR", multiple=True, help="Local: a claim's folder. [default: .mlops/volumes/CLAIM]")
+@click.option("--env", "variables", metavar="KEY=VALUE", multiple=True, help="Local: a variable, over those of the overlay.")
 @click.option(
-    "--model-dir", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The folder that holds common/ and models/."
+    "--model-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Local: the folder that holds common/ and models/.",
 )
-@click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Save and stop after that time; exit with 124."
-)
+@cluster_options
+@click.option("--detach", is_flag=True, help="Cluster: apply, and leave; `logs -f` follows later.")
+@click.option("--replace", is_flag=True, help="Cluster: stop a training of that name first.")
+@click.option("--delete-on-interrupt", is_flag=True, help="Cluster: Ctrl-C saves, stops and deletes instead of leaving.")
+@click.option("--start-timeout", type=SECONDS, metavar="SECONDS", help="Cluster: until the first container runs. [default: 900]")
+@click.option("--timeout", type=SECONDS, metavar="SECONDS", help="Save and stop after that time; exit with 124.")
 @click.option("--retries", type=click.IntRange(min=0), default=0, show_default=True, help="More tries after an exit code of 128-255.")
-@click.option("--dry-run", is_flag=True, help="Print what would be started, and start nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be applied or started, and do nothing.")
 @click.option("--quiet", is_flag=True, help="Print only the result line; the archive has the log.")
 @click.pass_context
 def command(
@@ -34,36 +44,60 @@ def command(
     mounts: tuple[str, ...],
     variables: tuple[str, ...],
     model_dir: Path | None,
+    kube_context: str | None,
+    namespace: str | None,
+    detach: bool,
+    replace: bool,
+    delete_on_interrupt: bool,
+    start_timeout: float | None,
     timeout: float | None,
     retries: int,
     dry_run: bool,
     quiet: bool,
 ) -> None:
-    """Train: check the overlay, start it, follow its log, end with its exit code.
+    """Train: check the overlay, apply it, follow its log, end with its exit code.
 
-    With --local the launcher's command of the overlay runs here: workers times slots ranks by mpirun, each claim a
-    folder. Ctrl-C saves a checkpoint and stops; the same command then goes on from it. Plan, log and result are
-    kept in .mlops/runs/NAME/TIME.
+    On a cluster, Ctrl-C leaves the training running and says how to follow and to delete it. With --local the
+    launcher's command of the overlay runs here: workers times slots ranks by mpirun, each claim a folder; Ctrl-C saves
+    a checkpoint and stops. Either way the same command then goes on from the checkpoint. Plan, log and result are kept
+    in .mlops/runs/NAME/TIME.
 
-    Exit codes: the training's; 124 time limit, 125 the launcher could not start it, 2 wrong call.
+    Exit codes: the training's; 124 time limit, 125 the launcher itself failed, 130 left with Ctrl-C, 2 wrong call.
 
     \b
     Examples:
+      mlops-launch run quickstart/k8s/mlops/multi-node -n team-a
+      mlops-launch run quickstart/k8s/mlops/multi-node --retries 2 --timeout 86400
       mlops-launch run quickstart/k8s/mlops/multi-node --local --mount datasets=/data/digits
-      mlops-launch run quickstart/k8s/mlops/multi-node --local --env MLOPS_EPOCHS=2 --dry-run
     """
     from mlops_launch.doors.host import Host
     from mlops_launch.use.archive import Archive
     from mlops_launch.use.display import Streams
-    from mlops_launch.use.run import LocalRun, RunOptions
 
-    if not local:
-        raise UsageError("where to train is not given", "`--local` trains on this machine; for a cluster: kubectl apply -k OVERLAY")
-    options = RunOptions(
-        mounts={name: Path(folder) for name, folder in _pairs("--mount", "CLAIM=DIR", mounts).items()},
-        variables=_pairs("--env", "KEY=VALUE", variables), model_dir=model_dir, timeout=timeout, retries=retries,
-    )  # fmt: skip
-    run = LocalRun(overlay, options, Processes(), Host(), Archive())
+    of_local: dict[str, object] = {"--mount": mounts, "--env": variables, "--model-dir": model_dir}
+    of_cluster: dict[str, object] = {
+        "--context": kube_context, "--namespace": namespace, "--detach": detach, "--replace": replace,
+        "--delete-on-interrupt": delete_on_interrupt, "--start-timeout": start_timeout,
+    }  # fmt: skip
+    _refuse(of_cluster if local else of_local, local)
+    run: LocalRun | ClusterRun
+    if local:
+        from mlops_launch.use.run import LocalRun, RunOptions
+
+        options = RunOptions(
+            mounts={name: Path(folder) for name, folder in _pairs("--mount", "CLAIM=DIR", mounts).items()},
+            variables=_pairs("--env", "KEY=VALUE", variables), model_dir=model_dir, timeout=timeout, retries=retries,
+        )  # fmt: skip
+        run = LocalRun(overlay, options, Processes(), Host(), Archive())
+    else:
+        from mlops_launch.use.cluster.attempt import START_S, ClusterOptions
+        from mlops_launch.use.cluster.run import ClusterRun
+
+        on_cluster = ClusterOptions(
+            context=kube_context, namespace=namespace, detach=detach, replace=replace, delete_on_interrupt=delete_on_interrupt,
+            start_timeout=start_timeout or START_S, timeout=timeout, retries=retries,
+        )  # fmt: skip
+        run = ClusterRun(overlay, on_cluster, Processes(), Host(), Archive())
     try:
         if dry_run:
             click.echo(run.dry_run(), nl=False)
@@ -75,6 +109,18 @@ def command(
         # 1 would be the training's own code.
         error.exit_code = LauncherExitCode.LAUNCHER_FAILED
         raise
+
+
+def _refuse(options: dict[str, object], local: bool) -> None:
+    """Raise when an option is given that means nothing here.
+
+    Raises:
+        UsageError: the first such option.
+    """
+    given = [name for name, value in options.items() if value]
+    if given:
+        where, hint = ("a cluster", "leave out `--local`") if local else ("this machine", "add `--local`, or set it in the overlay")
+        raise UsageError(f"only for a run on {where}: {given[0]}", hint)
 
 
 def _pairs(option: str, form: str, words: tuple[str, ...]) -> dict[str, str]:

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+SECONDS = click.FloatRange(min=0, min_open=True)
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -20,6 +22,12 @@ def overlay_argument(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """Add `--json`, handed to the command as `as_json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(command)
+
+
+def cluster_options(command: Command) -> Command:
+    """Add `--context` and `--namespace`."""
+    command = click.option("-n", "--namespace", metavar="NAME", help="The namespace. [default: the overlay's, else the context's]")(command)
+    return click.option("--context", "kube_context", metavar="NAME", help="The kubeconfig's context. [default: the current one]")(command)
 
 
 def echo_json(fields: Mapping[str, Any]) -> None:

@@ -6,38 +6,55 @@ import time
 
 import click
 
-from mlops_launch.cli.shared import echo_json, json_option
+from mlops_launch.cli.shared import cluster_options, echo_json, json_option
 
 WATCH_S = 1.0
+GOES_ON = ("running", "waiting", "suspended", "deleting")
 
 
 @click.command("status")
 @click.argument("name", required=False)
-@click.option("--run", "run_time", metavar="TIME", help="The run that began then. [default: the newest]")
+@click.option("--run", "run_time", metavar="TIME", help="The archived run that began then. [default: the newest]")
 @click.option("--watch", is_flag=True, help="Show it again every second until the run has ended.")
+@cluster_options
 @json_option
-def command(name: str | None, run_time: str | None, watch: bool, as_json: bool) -> None:
+def command(name: str | None, run_time: str | None, watch: bool, kube_context: str | None, namespace: str | None, as_json: bool) -> None:
     """Show the state of a run: the newest, or the newest of NAME.
+
+    It comes from the archive in .mlops/runs; from the cluster for a run that was left there, for a NAME that the
+    archive does not know, and with --context or --namespace. One that waits in a cluster says what for.
 
     \b
     Examples:
       mlops-launch status
       mlops-launch status resnet50v1-5 --watch
+      mlops-launch status resnet50v1-5 -n team-a --json
     """
     from mlops_launch.doors.host import Host
     from mlops_launch.use.archive import Archive
+    from mlops_launch.use.cluster.find import Place, where
     from mlops_launch.use.runs import look
 
     host = Host()
-    run = Archive().find(name, run_time)
+    found = where(Archive(), host, name, run_time, Place(kube_context, namespace))
+    cluster = found.connect() if isinstance(found, Place) else None
     while True:
-        status = look(run, host)
+        if isinstance(found, Place):
+            from mlops_launch.use.cluster.view import status_of
+
+            assert cluster is not None
+            training = status_of(cluster, found.name or name)
+            cluster = cluster.patient(600)  # it has answered once
+            state, text, fields = training.state, training.to_text(), training.to_json()
+        else:
+            status = look(found, host)
+            state, text, fields = status.state, status.to_text(), status.to_json()
         if as_json:
-            echo_json(status.to_json())
+            echo_json(fields)
         else:
             if watch:
                 click.clear()  # only on a terminal
-            click.echo(status.to_text())
-        if not watch or status.state != "running":
+            click.echo(text)
+        if not watch or state not in GOES_ON:
             return
         time.sleep(WATCH_S)

@@ -36,6 +36,7 @@ class LogStream:
 
     def __init__(self) -> None:
         self.first: str | None = None  # timestamp of the first line
+        self._heard = self._words = False  # lines of the log, other lines: since `begin`
         self._rest = b""  # of a line whose end has not come
         self._recent: deque[bytes] = deque()  # whole lines, timestamps included
         self._recent_size = 0
@@ -51,27 +52,41 @@ class LogStream:
         return not self._known
 
     @property
+    def refused(self) -> bool:
+        """Whether only the server's own words have come since `begin`: `unable to retrieve container logs`."""
+        return self._words and not self._heard
+
+    @property
     def last(self) -> str | None:
         """The timestamp of the last line."""
         return _stamp(self._tail()[-1:]) if self._recent else None
 
-    def begin(self) -> str | None:
-        """Start a connection; return the time to ask from, or None for the whole log."""
+    @property
+    def since(self) -> str | None:
+        """The time to ask the next connection from; None for the whole log."""
+        return _stamp(self._tail())
+
+    def begin(self) -> None:
+        """Start a connection that was asked from `since`."""
         self._rest, self._again, self._shift = b"", [], 0
+        self._heard = self._words = False
         self._known = self._tail()
         self._floor = _moment(self._known[0]) if self._known else b""
-        return _stamp(self._known)
 
     def feed(self, chunk: bytes) -> list[bytes | Gap]:
         """Return the text of new lines, with line ends and without timestamps, and gaps, in order."""
         whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
         return self._lines(whole + newline) if newline else []
 
-    def end(self) -> list[bytes | Gap]:
-        """Return what is left: a last line without its end; a gap when the last known line has not come again."""
+    def end(self, complete: bool = True) -> list[bytes | Gap]:
+        """Return what is left: a last line without its end; a gap when lines may be missing at the end.
+
+        Args:
+            complete: the last connection came to the log's end; a gap all the same when the last known line was not in it.
+        """
         found = self._lines(self._rest + b"\n") if _PREFIX.match(self._rest) else []
         self._rest = b""
-        if self._known:
+        if self._known or not complete:
             found.append(Gap(self.last, None))
             self._known = []
         return found
@@ -81,7 +96,11 @@ class LogStream:
             return self._new(lines)
         pieces = lines.splitlines(keepends=True)
         for number, line in enumerate(pieces, 1):
-            if not _PREFIX.match(line) or _moment(line) < self._floor:
+            if not _PREFIX.match(line):
+                self._words = True
+                continue
+            self._heard = True
+            if _moment(line) < self._floor:
                 continue
             self._again.append(line)
             found = self._align()
@@ -108,7 +127,9 @@ class LogStream:
 
     def _new(self, lines: bytes) -> list[bytes | Gap]:
         text, count = _PREFIX.subn(b"", lines)
-        if count != lines.count(b"\n"):  # the server's own words, such as `unable to retrieve container logs`
+        self._heard = self._heard or count > 0
+        if count != lines.count(b"\n"):
+            self._words = True
             lines = b"".join(line for line in lines.splitlines(keepends=True) if _PREFIX.match(line))
             text = _PREFIX.sub(b"", lines)
         if not lines:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -15,6 +15,13 @@ SCHEMA: Final = 1
 # Why the launcher stopped a run.
 BY_SIGNAL: Final = "signal"
 BY_TIMEOUT: Final = "timeout"
+# Why it stopped following one that goes on in a cluster.
+BY_DETACHING: Final = "detached"
+
+LOCAL: Final = "local"
+CLUSTER: Final = "cluster"
+
+OF_A_CLUSTER: Final = frozenset({"namespace", "context", "uid", "reason", "gaps"})  # fields of a record
 
 OUT_OF_MEMORY: Final = "out of memory"
 
@@ -55,6 +62,12 @@ class RunRecord:
         out_of_memory: the kernel has killed a process for memory while it ran.
         step: the fields of the newest step line.
         result: the fields of the result line.
+        engine: LOCAL or CLUSTER; what follows is known for a cluster only.
+        namespace: where its objects are.
+        context: the kubeconfig's, or None inside a pod.
+        uid: of the Pod or MPIJob.
+        reason: what is known of its end beside the exit code.
+        gaps: (after, before) timestamps between which lines of the log may be missing.
     """
 
     name: str
@@ -72,11 +85,19 @@ class RunRecord:
     out_of_memory: bool = False
     step: Mapping[str, Value] = field(default_factory=dict)
     result: Mapping[str, Value] = field(default_factory=dict)
+    engine: str = LOCAL
+    namespace: str | None = None
+    context: str | None = None
+    uid: str | None = None
+    reason: str | None = None
+    gaps: Sequence[tuple[str | None, str | None]] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of `result.json`."""
         fields = asdict(self)
         fields["try"] = fields.pop("try_number")
+        if self.engine == LOCAL:
+            fields = {key: value for key, value in fields.items() if key not in OF_A_CLUSTER}
         name = None if self.exit_code is None else exit_name(self.exit_code, self.out_of_memory)
         return {"schema": SCHEMA, **fields, "exit_name": name}
 
@@ -99,7 +120,13 @@ class RunRecord:
 
 
 def state(record: RunRecord, alive: bool) -> str:
-    """Return `running`, `succeeded`, `interrupted`, `failed`, or `lost`: its process is gone and left no result."""
+    """Return the state of a run, a word.
+
+    `running`, `succeeded`, `interrupted`, `failed`; `lost`: its process is gone and left no result; `detached`: it went
+    on in the cluster when its follower left.
+    """
+    if record.stopped_by == BY_DETACHING:
+        return "detached"
     if record.exit_code is None:
         return "running" if alive else "lost"
     if record.exit_code == ExitCode.SUCCESS:

@@ -1,11 +1,14 @@
-"""The archive of runs: `.mlops/runs/<name>/<time>/` with plan.yaml, training.log and result.json, for its owner only."""
+"""The archive of runs: `.mlops/runs/<name>/<time>/` with plan.yaml, training.log and result.json, for its owner only.
+
+A run on a cluster has pods/<pod>.log of its other pods and events.jsonl too.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +23,8 @@ PLAN: Final = "plan.yaml"
 LOG: Final = "training.log"
 RESULT: Final = "result.json"
 SCRATCH: Final = "scratch"
+PODS: Final = "pods"
+EVENTS: Final = "events.jsonl"
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,18 @@ class ArchivedRun:
     def open_log(self) -> Any:
         """Return the log opened to append, unbuffered; `write` may write less than it is given."""
         return _private(self.log, "ab")
+
+    def open_pod_log(self, pod: str) -> Any:
+        """Return the log of another pod of the run opened to append, unbuffered."""
+        folder = self.folder / PODS
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return _private(folder / f"{pod}.log", "ab")
+
+    def write_events(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Write the events of a cluster, a JSON object a line."""
+        with _private(self.folder / EVENTS, "w") as file:
+            for event in events:
+                file.write(json.dumps(event) + "\n")
 
     def state(self, record: RunRecord, host: Host) -> str:
         """Return the state; a run of another host counts as running, because it cannot be seen from here."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,24 +12,18 @@ from pathlib import Path
 from mlops_launch import contract
 from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core.localize import LocalPlan
-from mlops_launch.core.metrics import LineReader, Metrics
 from mlops_launch.core.plan import Plan
-from mlops_launch.core.redaction import redact_object
 from mlops_launch.core.status import BY_TIMEOUT, RunRecord, exit_hint, exit_name
-from mlops_launch.core.workload import find_workload
 from mlops_launch.doors.host import Host
 from mlops_launch.doors.process import Processes
-from mlops_launch.errors import ProcessError
 from mlops_launch.use.archive import Archive, ArchivedRun
-from mlops_launch.use.check import check_files, check_rendered, require_clean
 from mlops_launch.use.display import Display, Streams
 from mlops_launch.use.engine import Engine, Stop
-from mlops_launch.use.files import read_files
 from mlops_launch.use.local import actions, plan_local, prepare, preset
-from mlops_launch.use.render import parse_objects, render_text
+from mlops_launch.use.planning import checked_plan, redacted
+from mlops_launch.use.recorder import Recorder, iso, may_retry
 
 FOR_A_CLUSTER = frozenset({"registry-placeholder"})  # warnings that mean nothing here
-RECORD_S = 1.0  # between two writes of the record while the training runs
 
 
 @dataclass(frozen=True)
@@ -68,15 +61,7 @@ class LocalRun:
         Raises:
             LauncherError: `check` has found an error.
         """
-        files = read_files(self.overlay)
-        try:
-            text = render_text(self.overlay, self.processes)
-        except ProcessError:
-            require_clean(check_files(files, self.overlay, self.processes))
-            raise
-        findings = check_rendered(files, text)
-        require_clean(findings)
-        return Plan(str(self.overlay), text, find_workload(parse_objects(text)), tuple(findings), ())
+        return checked_plan(self.overlay, self.processes)
 
     def plan(self, checked: Plan, scratch: Path) -> tuple[Plan, LocalPlan]:
         """Return the whole plan, for people and for the engine."""
@@ -84,7 +69,7 @@ class LocalRun:
             checked.workload, self.overlay, scratch, self.options.mounts, self.options.variables,
             self.options.model_dir, self.processes, self.host,
         )  # fmt: skip
-        return Plan(checked.overlay, _redacted(checked.text), checked.workload, checked.findings, actions(local)), local
+        return Plan(checked.overlay, redacted(checked.text), checked.workload, checked.findings, actions(local)), local
 
     def dry_run(self) -> str:
         """Return the plan as text; nothing is made."""
@@ -130,13 +115,13 @@ class LocalRun:
         """Start the plan and follow it to its end; return the record, which is in the archive too."""
         pid, pid_started = self.host.own_process()
         record = RunRecord(
-            name=plan.workload.name, kind=plan.workload.kind, overlay=str(self.overlay.resolve()), started=_iso(started),
+            name=plan.workload.name, kind=plan.workload.kind, overlay=str(self.overlay.resolve()), started=iso(started),
             try_number=number, output=str(local.output) if local.output else None, host=self.host.name(),
             pid=pid, pid_started=pid_started,
         )  # fmt: skip
         run.write(record)
         kills = self.host.memory_kills()
-        follower = _Follower(run, record, display)
+        follower = Recorder(run, record, display)
         engine = Engine(self.processes, stop, display.say)
         code: int = LauncherExitCode.LAUNCHER_FAILED
         try:
@@ -148,66 +133,10 @@ class LocalRun:
             shutil.rmtree(local.shared_memory, ignore_errors=True)
             run.remove_scratch()
             record = follower.record.at(
-                ended=_iso(self.host.now()), exit_code=code, stopped_by=stop.reason, out_of_memory=self.host.memory_kills() > kills
+                ended=iso(self.host.now()), exit_code=code, stopped_by=stop.reason, out_of_memory=self.host.memory_kills() > kills
             )
             follower.write(record)
         return record
-
-
-class _Follower:
-    """Takes the output of one try: to the archive's log, to the display, its figures to the record."""
-
-    def __init__(self, run: ArchivedRun, record: RunRecord, display: Display) -> None:
-        self.record = record
-        self._run = run
-        self._display = display
-        self._log = run.open_log()
-        self._reader = LineReader()
-        self._metrics = Metrics()
-        self._written_at = 0.0
-        self._failed = False
-
-    def take(self, chunk: bytes) -> None:
-        """Take a chunk of the output."""
-        with self._said_once():
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[self._log.write(rest) :]
-        self._show(self._reader.feed(chunk))
-
-    def end(self) -> None:
-        """Take the end of the output."""
-        self._show(self._reader.end())
-        self._display.end()
-        self._log.close()
-
-    def _show(self, lines: list[bytes]) -> None:
-        steps = [self._metrics.read(line) for line in lines]
-        self._display.show(lines, steps, self._metrics.step)
-        self.record = self.record.at(step=self._metrics.step, result=self._metrics.result)
-        now = time.monotonic()
-        if any(steps) and now - self._written_at > RECORD_S:
-            self.write(self.record)
-            self._written_at = now
-
-    def write(self, record: RunRecord) -> None:
-        """Write the record; a full disk is said and stops nothing."""
-        with self._said_once():
-            self._run.write(record)
-
-    @contextmanager
-    def _said_once(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if not self._failed:
-                self._failed = True
-                self._display.say(f"Warning: the archive cannot be written: {self._run.folder}: {error.strerror}")
-
-
-def may_retry(record: RunRecord) -> bool:
-    """Return whether another try may help: an exit code of 128-255, unless memory ran out."""
-    return record.exit_code is not None and contract.is_retryable(record.exit_code) and not record.out_of_memory
 
 
 def _summarize(run: ArchivedRun, record: RunRecord, local: LocalPlan, display: Display, again: bool) -> None:
@@ -227,18 +156,3 @@ def _summarize(run: ArchivedRun, record: RunRecord, local: LocalPlan, display: D
     display.say(f"archive: {run.folder}")
     if again:
         display.say(f"trying again: {record.try_number + 1}")
-
-
-def _redacted(text: str) -> str:
-    """Return the rendered objects without secrets: byte for byte the same when there are none."""
-    objects = parse_objects(text)
-    redacted = [redact_object(item) for item in objects]
-    if redacted == objects:
-        return text
-    import yaml
-
-    return str(yaml.safe_dump_all(redacted, sort_keys=False))
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -95,8 +95,12 @@ def list_runs(archive: Archive, host: Host, warn: Callable[[str], None]) -> list
 
 
 def table(runs: list[RunStatus]) -> str:
-    """Return the runs as a table, the last column as wide as it is."""
-    rows = [COLUMNS, *(run.row() for run in runs)]
+    """Return the runs as a table."""
+    return aligned([COLUMNS, *(run.row() for run in runs)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as text, the last column as wide as it is."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 

@@ -43,6 +43,16 @@ def _mount_of(role: Role, path: str) -> Mount | None:
     return max(found, key=lambda mount: len(PurePosixPath(mount.path).parts), default=None)
 
 
+def _places(subject: Subject, key: str) -> Iterator[tuple[str, Role, Mount | None, Volume | None]]:
+    """Yield for each role (path that `key` names, role, the mount it lies on, that mount's volume); nothing without a path."""
+    value = _value(subject, key)
+    if value is None or not _is_path(value):
+        return
+    for role in subject.roles:
+        mount = _mount_of(role, value)
+        yield value, role, mount, _volume(role, mount) if mount else None
+
+
 def _placeholder(subject: Subject) -> Iterator[Problem]:
     for key in _KEYS:
         value = _value(subject, key)
@@ -68,11 +78,7 @@ def _relative(subject: Subject) -> Iterator[Problem]:
 
 
 def _output_is_mount(subject: Subject) -> Iterator[Problem]:
-    value = _value(subject, OUTPUT_DIR)
-    if not _is_path(value) or value is None:
-        return
-    for role in subject.roles:
-        mount = _mount_of(role, value)
+    for value, _, mount, _ in _places(subject, OUTPUT_DIR):
         if mount is not None and PurePosixPath(mount.path) == PurePosixPath(value):
             yield Problem(
                 f"OUTPUT_DIR is the mount path of volume `{mount.volume}`: {value}",
@@ -83,13 +89,8 @@ def _output_is_mount(subject: Subject) -> Iterator[Problem]:
 
 
 def _output_not_kept(subject: Subject) -> Iterator[Problem]:
-    value = _value(subject, OUTPUT_DIR)
-    if not _is_path(value) or value is None:
-        return
-    for role in subject.roles:
-        mount = _mount_of(role, value)
-        volume = _volume(role, mount) if mount else None
-        if mount is None or volume is None or volume.kind in ("emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected"):
+    for value, role, _, volume in _places(subject, OUTPUT_DIR):
+        if volume is None or volume.kind in ("emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected"):
             claims = [m.path for m in mounts(role) if (v := _volume(role, m)) and v.claim and not m.read_only]
             hint = (
                 f"choose a folder below {' or '.join(claims)}, where a claim is mounted"
@@ -101,12 +102,7 @@ def _output_not_kept(subject: Subject) -> Iterator[Problem]:
 
 
 def _output_read_only(subject: Subject) -> Iterator[Problem]:
-    value = _value(subject, OUTPUT_DIR)
-    if not _is_path(value) or value is None:
-        return
-    for role in subject.roles:
-        mount = _mount_of(role, value)
-        volume = _volume(role, mount) if mount else None
+    for value, _, mount, volume in _places(subject, OUTPUT_DIR):
         if mount and (mount.read_only or (volume and volume.source.get("readOnly"))):
             yield Problem(
                 f"OUTPUT_DIR lies on volume `{mount.volume}`, which is mounted read-only: {value}",
@@ -117,13 +113,8 @@ def _output_read_only(subject: Subject) -> Iterator[Problem]:
 
 
 def _dataset_not_mounted(subject: Subject) -> Iterator[Problem]:
-    value = _value(subject, DATASET_DIR)
-    if not _is_path(value) or value is None:
-        return
-    for role in subject.roles:
-        mount = _mount_of(role, value)
-        volume = _volume(role, mount) if mount else None
-        if mount is None or volume is None or volume.kind in ("emptyDir", "configMap", "secret", "downwardAPI"):
+    for value, role, _, volume in _places(subject, DATASET_DIR):
+        if volume is None or volume.kind in ("emptyDir", "configMap", "secret", "downwardAPI"):
             yield Problem(
                 f"DATASET_DIR is on no volume with data in role {role.name}: {value}",
                 "mount the dataset claim there; the overlay's replacements copy DATASET_DIR to the mount path",
@@ -150,11 +141,8 @@ def _mounts_collide(subject: Subject) -> Iterator[Problem]:
 
 
 def _model_hidden(subject: Subject) -> Iterator[Problem]:
-    value = _value(subject, MODEL_DIR)
-    if not _is_path(value) or value is None or _is_below(value, IMAGE_MODEL_DIR):
-        return
-    for role in subject.roles:
-        if _mount_of(role, value) is None:
+    for value, role, mount, _ in _places(subject, MODEL_DIR):
+        if mount is None and not _is_below(value, IMAGE_MODEL_DIR):
             yield Problem(
                 f"MODEL_DIR is on no volume and not the image's own in role {role.name}: {value}",
                 f"{IMAGE_MODEL_DIR} is the image's own; otherwise mount the volume that holds the package",

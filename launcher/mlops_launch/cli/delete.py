@@ -1,0 +1,40 @@
+"""`mlops-launch delete`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mlops_launch.cli.shared import cluster_options, note
+from mlops_launch.doors.process import Processes
+
+
+@click.command("delete")
+@click.argument("target", metavar="OVERLAY|NAME")
+@cluster_options
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is gone.")
+@click.pass_context
+def command(context: click.Context, target: str, kube_context: str | None, namespace: str | None, no_wait: bool) -> None:
+    """Delete a training from a cluster, with all that came with it; wait, and look whether anything is left.
+
+    A training that runs gets the time to save. Older ConfigMaps of the overlay go too; what another training still uses
+    stays, and so do claims and data. OVERLAY is a folder, NAME a training. Exit code 1 when something is left.
+
+    \b
+    Examples:
+      mlops-launch delete quickstart/k8s/mlops/multi-node -n team-a
+      mlops-launch delete resnet50v1-5
+    """
+    from mlops_launch.use.cluster.delete import delete
+
+    removal = delete(target, Path(target), kube_context, namespace, not no_wait, Processes(), note)
+    for kind, name in removal.deleted:
+        click.echo(f"{'deleting' if no_wait else 'deleted'} {kind} {name}")
+    for kind, name in removal.kept:
+        note(f"kept, another training uses it: {kind} {name}")
+    for kind, name in removal.left:
+        click.echo(f"left {kind} {name}")
+    if removal.left:
+        note("\nhint: is its node alive? `kubectl describe` says what it waits for")
+        context.exit(1)

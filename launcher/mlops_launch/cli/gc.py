@@ -1,0 +1,59 @@
+"""`mlops-launch gc`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+import click
+
+from mlops_launch.cli.shared import cluster_options, note
+from mlops_launch.errors import UsageError
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+@click.command("gc")
+@click.option("--older-than", metavar="AGE", default="2d", show_default=True, help="Since they ended: 90s, 30m, 12h, 2d.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
+@cluster_options
+@click.pass_context
+def command(
+    context: click.Context, older_than: str, all_namespaces: bool, dry_run: bool, kube_context: str | None, namespace: str | None
+) -> None:
+    """Delete finished trainings from a cluster, whole: the MPIJob or Pod and all that came with it.
+
+    The operator's own time limit removes the launcher's Job only. Claims and data stay, and so does .mlops/runs.
+
+    \b
+    Examples:
+      mlops-launch gc --older-than 2d --dry-run
+      mlops-launch gc --older-than 12h --all-namespaces
+    """
+    from mlops_launch.core import pods as facts
+    from mlops_launch.doors.cluster import Cluster
+    from mlops_launch.use.cluster.remove import old_jobs, remove
+
+    cluster = Cluster.connect(kube_context, namespace)
+    found = old_jobs(cluster, None if all_namespaces else cluster.namespace, _age(older_than), datetime.now(timezone.utc))
+    left = 0
+    for item in found:
+        name, place = facts.name_of(item), str(item["metadata"]["namespace"])
+        if not dry_run:
+            removal = remove(cluster, name, place, ())
+            left += len(removal.left)
+            for kind, other in removal.left:
+                click.echo(f"left {kind} {other} in namespace {place}")
+        click.echo(f"{'would delete' if dry_run else 'deleted'} {item['kind']} {name} in namespace {place}")
+    if not found:
+        note(f"nothing ended longer than {older_than} ago")
+    if left:
+        context.exit(1)
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if match is None:
+        raise UsageError(f"no age: {text}", "for instance `--older-than 2d`, `12h`, `30m` or `90s`")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})

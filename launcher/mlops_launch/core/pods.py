@@ -1,0 +1,114 @@
+"""What a pod's status says: how its container ended, why it waits, who owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+Object = Mapping[str, Any]
+
+JOB_NAME: Final = "training.kubeflow.org/job-name"
+JOB_ROLE: Final = "training.kubeflow.org/job-role"
+LAUNCHER: Final = "launcher"
+OOM_KILLED: Final = "OOMKilled"
+
+
+@dataclass(frozen=True)
+class ContainerEnd:
+    """How a container ended.
+
+    Args:
+        code: its exit code.
+        reason: the kubelet's word: Completed, Error, OOMKilled, …
+    """
+
+    code: int
+    reason: str
+
+
+def name_of(item: Object) -> str:
+    """Return an object's name."""
+    return str(item["metadata"]["name"])
+
+
+def uid_of(item: Object) -> str:
+    """Return an object's uid."""
+    return str(item["metadata"]["uid"])
+
+
+def made(item: Object) -> str:
+    """Return when an object was made; sorts by time."""
+    return str(item["metadata"].get("creationTimestamp") or "")
+
+
+def owners(item: Object) -> set[str]:
+    """Return the uids of an object's owners."""
+    return {str(owner["uid"]) for owner in item["metadata"].get("ownerReferences") or []}
+
+
+def role(pod: Object) -> str:
+    """Return `launcher` or `worker` for a pod of an MPIJob, `pod` for any other."""
+    return str((pod["metadata"].get("labels") or {}).get(JOB_ROLE, "pod"))
+
+
+def container(pod: Object) -> str:
+    """Return the name of the container that trains: the first one."""
+    return str(pod["spec"]["containers"][0]["name"])
+
+
+def main_status(pod: Object) -> Object:
+    """Return the status of the container that trains; empty before there is one."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    return next((status for status in statuses if status["name"] == container(pod)), {})
+
+
+def container_end(pod: Object) -> ContainerEnd | None:
+    """Return how the container that trains ended, or None."""
+    ended = (main_status(pod).get("state") or {}).get("terminated")
+    return None if ended is None else ContainerEnd(int(ended["exitCode"]), str(ended.get("reason") or ""))
+
+
+def started_at(pod: Object) -> str | None:
+    """Return when the container that trains started, or None when it has not."""
+    state = main_status(pod).get("state") or {}
+    found = (state.get("running") or state.get("terminated") or {}).get("startedAt")
+    return None if found is None else str(found)
+
+
+def has_ended(pod: Object) -> bool:
+    """Return whether nothing of the pod runs any more."""
+    return phase(pod) in ("Succeeded", "Failed") or container_end(pod) is not None
+
+
+def phase(pod: Object) -> str:
+    """Return the pod's phase."""
+    return str((pod.get("status") or {}).get("phase") or "Pending")
+
+
+def is_ready(pod: Object) -> bool:
+    """Return whether the pod is ready: of a worker, that its sshd answers."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def killed_for_memory(pods: Iterable[Object]) -> tuple[str, str] | None:
+    """Return (pod, memory limit) of a container that was killed for memory, or None."""
+    for pod in pods:
+        for status in (pod.get("status") or {}).get("containerStatuses") or []:
+            for state in (status.get("state") or {}, status.get("lastState") or {}):
+                if (state.get("terminated") or {}).get("reason") == OOM_KILLED:
+                    return name_of(pod), memory_limit(pod, str(status["name"]))
+    return None
+
+
+def memory_limit(pod: Object, name: str) -> str:
+    """Return the memory limit of a pod's container as it is written, or `none`."""
+    found: Object = next((c for c in pod["spec"]["containers"] if c["name"] == name), {})
+    return str(((found.get("resources") or {}).get("limits") or {}).get("memory") or "none")
+
+
+def condition(item: Object, kind: str) -> Object | None:
+    """Return the condition of that type when it is true."""
+    conditions = (item.get("status") or {}).get("conditions") or []
+    return next((c for c in conditions if c["type"] == kind and c["status"] == "True"), None)

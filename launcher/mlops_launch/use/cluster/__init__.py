@@ -1,0 +1,1 @@
+"""The verbs on a cluster: apply, watch, follow, wait, show, delete."""

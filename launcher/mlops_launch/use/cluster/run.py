@@ -1,0 +1,104 @@
+"""Train on a cluster: check, apply, wait for the start, follow, archive; again when another try may help."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from mlops_launch import contract
+from mlops_launch.contract import ExitCode, LauncherExitCode
+from mlops_launch.core.outcome import DELETED
+from mlops_launch.core.plan import Plan
+from mlops_launch.core.status import BY_DETACHING, BY_TIMEOUT, RunRecord
+from mlops_launch.doors.cluster import Cluster
+from mlops_launch.doors.host import Host
+from mlops_launch.doors.process import Processes
+from mlops_launch.use.archive import Archive
+from mlops_launch.use.cluster.attempt import Attempt, ClusterOptions
+from mlops_launch.use.cluster.session import PATIENCE_S
+from mlops_launch.use.cluster.submit import Submission, make_room, require_place, submission
+from mlops_launch.use.display import Display, Streams
+from mlops_launch.use.engine import Stop
+from mlops_launch.use.planning import checked_plan, redacted
+from mlops_launch.use.recorder import may_retry
+
+
+class ClusterRun:
+    """One `run` of one overlay on a cluster."""
+
+    def __init__(self, overlay: Path, options: ClusterOptions, processes: Processes, host: Host, archive: Archive) -> None:
+        self.overlay, self.options, self.processes, self.host, self.archive = overlay, options, processes, host, archive
+
+    def plan(self) -> tuple[Plan, Submission, Cluster]:
+        """Return what would be done; the cluster is asked nothing.
+
+        Raises:
+            LauncherError: `check` has found an error, or no cluster is known.
+        """
+        checked = checked_plan(self.overlay, self.processes)
+        cluster = Cluster.connect(self.options.context, self.options.namespace)
+        planned = submission(checked, cluster, self.options.namespace)
+        return (
+            Plan(checked.overlay, redacted(checked.text), checked.workload, checked.findings, planned.actions(cluster)), planned, cluster,
+        )  # fmt: skip
+
+    def dry_run(self) -> str:
+        """Return the plan as text; nothing is applied."""
+        return self.plan()[0].to_text()
+
+    def run(self, streams: Streams) -> int:
+        """Train, and return the exit code of `mlops-launch run`.
+
+        Raises:
+            LauncherError: the training could not be started, or could not be followed.
+        """
+        plan, planned, cluster = self.plan()
+        display = Display(streams, planned.workload.environment(planned.workload.main).get(contract.PRESET))
+        for finding in plan.findings:
+            display.say(finding.to_text())
+        require_place(cluster, planned)
+        stop = Stop(deadline=time.monotonic() + self.options.timeout if self.options.timeout else float("inf"))
+        with detaching(stop):
+            record = self._tries(plan, planned, cluster, display, stop)
+        display.end_with_result()
+        if stop.reason == BY_DETACHING:
+            return LauncherExitCode.DETACHED
+        if record.exit_code is None:  # --detach
+            return 0
+        timed_out = stop.reason == BY_TIMEOUT and record.exit_code != ExitCode.SUCCESS
+        return LauncherExitCode.TIMEOUT if timed_out else record.exit_code
+
+    def _tries(self, plan: Plan, planned: Submission, cluster: Cluster, display: Display, stop: Stop) -> RunRecord:
+        """Try until it has succeeded, until another try cannot help, or until the user leaves; return the last record."""
+        number = 1
+        while True:
+            make_room(cluster, planned, self.options.replace or number > 1, display.say)
+            cluster = cluster.patient(PATIENCE_S)
+            attempt = Attempt(plan, planned, cluster, self.options, self.host, self.archive, display, stop, number)
+            record = attempt.run()
+            if number > self.options.retries or stop.reason is not None or not may_retry(record) or record.reason == DELETED:
+                return record
+            number += 1
+            display.say(f"trying again: {number}")
+
+
+@contextmanager
+def detaching(stop: Stop) -> Iterator[None]:
+    """Take the first SIGINT, SIGTERM or SIGHUP as the wish to leave; a second one ends the program."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.reason == BY_DETACHING:
+            raise SystemExit(LauncherExitCode.DETACHED)
+        stop.reason = BY_DETACHING
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, on_signal) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

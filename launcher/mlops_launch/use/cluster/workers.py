@@ -1,0 +1,74 @@
+"""The logs of a training's other pods: kept while they run, because the operator removes them when the training ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mlops_launch.core import outcome as ends
+from mlops_launch.core import pods as facts
+from mlops_launch.core.logstream import Gap
+from mlops_launch.core.metrics import LineReader
+from mlops_launch.core.pods import Object
+from mlops_launch.doors.cluster import Cluster
+from mlops_launch.errors import LauncherError
+from mlops_launch.use.archive import ArchivedRun
+from mlops_launch.use.cluster.follow import Container, Follower, gap_text
+
+MOST: Final = 64  # pods followed at a time: each takes a connection; their logs are short, and rank output goes to the launcher
+
+
+class WorkerLogs:
+    """Writes each worker's log to the archive and looks for lines on memory."""
+
+    def __init__(self, cluster: Cluster, namespace: str, run: ArchivedRun) -> None:
+        self.memory_lines: list[dict[str, str]] = []
+        self._cluster, self._namespace, self._run = cluster, namespace, run
+        self._threads: dict[str, threading.Thread] = {}
+        self._stop = threading.Event()
+
+    def follow(self, pods: Sequence[Object], look: Callable[[str], str]) -> None:
+        """Begin with workers that have started since the last call.
+
+        Args:
+            pods: all pods of the training.
+            look: returns the state of the pod with a uid.
+        """
+        for pod in pods:
+            uid = facts.uid_of(pod)
+            if facts.role(pod) != "worker" or uid in self._threads or facts.started_at(pod) is None:
+                continue
+            if sum(thread.is_alive() for thread in self._threads.values()) >= MOST:
+                return
+            container = Container(facts.name_of(pod), facts.container(pod), self._namespace)
+            thread = threading.Thread(target=self._write, args=(container, uid, look), name=f"log {container.pod}", daemon=True)
+            self._threads[uid] = thread
+            thread.start()
+
+    def end(self, seconds: float) -> None:
+        """Wait that long for the logs' ends, then stop."""
+        until = time.monotonic() + seconds
+        for thread in self._threads.values():
+            thread.join(max(0.0, until - time.monotonic()))
+        self._stop.set()
+
+    def _write(self, container: Container, uid: str, look: Callable[[str], str]) -> None:
+        reader = LineReader()
+        try:
+            with self._run.open_pod_log(container.pod) as file:
+
+                def take(piece: bytes | Gap) -> None:
+                    if isinstance(piece, Gap):
+                        file.write(f"{gap_text(piece)}\n".encode())
+                        return
+                    file.write(piece)
+                    for line in reader.feed(piece):
+                        found = ends.memory_line(line)
+                        if found is not None:
+                            self.memory_lines.append(dict(found))
+
+                Follower(self._cluster, container, lambda: look(uid), take, stop=self._stop).run()
+        except (LauncherError, OSError):
+            pass  # not allowed, or the disk is full: the training's own log says so too
