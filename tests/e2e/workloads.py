@@ -65,7 +65,11 @@ def _spec(name: str, command: list[str]) -> dict[str, Any]:
         "serviceAccountName": "mlops",
         "terminationGracePeriodSeconds": 20,
         "containers": [container],
-        "volumes": [{"name": "package", "configMap": {"name": "package"}}, {"name": "home", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+        "volumes": [
+            {"name": "package", "configMap": {"name": "package"}},
+            {"name": "home", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
     }
 
 
@@ -87,7 +91,8 @@ def _write(folder: Path, name: str, program: str, workload: dict[str, Any]) -> P
     # kustomize rewrites a ConfigMap's hashed name in a Pod by itself; in an MPIJob it is told to.
     (folder / "names.yaml").write_text(NAMES)
     kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": ["objects.yaml"], "configurations": ["names.yaml"],
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": ["objects.yaml"],
+        "configurations": ["names.yaml"],
         "configMapGenerator": [
             {"name": "package", "files": ["launcher.py", "worker.py", "program.py", "passwd"], "options": {"labels": _labels(name)}},
             {"name": "mlops-env", "literals": ["MODEL_DIR=/package"], "options": {"labels": _labels(name)}},
