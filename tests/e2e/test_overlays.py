@@ -101,7 +101,7 @@ def test_without_the_hostfile_setting_the_job_fails_with_the_placement_error(sit
     site.shell(f"kubectl apply -k {MULTI_NODE}")
     site.shell("kubectl wait mpijob/resnet50v1-5 --for=condition=Failed --timeout=2m", seconds=130)
     assert site.exit_code("launch") == ExitCode.CONFIGURATION
-    assert first(site.log("launch"), "error: ") == "error: asked for 2 workers x 1 slots = 2 ranks, started: 1"
+    assert first(site.log("launch"), "error: ") == "error: asked for 1 ranks on each of 2 hosts, found: 2 on resnet50v1-5-launcher"
 
 
 def test_a_deleted_launcher_saves_and_the_next_apply_goes_on(site: Site) -> None:
@@ -131,12 +131,25 @@ def test_a_deleted_launcher_saves_and_the_next_apply_goes_on(site: Site) -> None
 
 
 def test_a_rank_killed_for_memory_is_named_by_its_worker(site: Site) -> None:
-    site.set(MULTI_NODE, "--memory", "900Mi", MLOPS_IMAGE_SIZE="224", MLOPS_MAX_STEPS="4")
+    site.set(MULTI_NODE, "--memory", "900Mi", MLOPS_IMAGE_SIZE=224, MLOPS_MAX_STEPS=4)
     site.shell(f"kubectl apply -k {MULTI_NODE}")
+    site.started("launch")
+    # The workers, and their logs with them, go when the job has failed.
+    followers = [site.start(f"exec kubectl logs -f resnet50v1-5-worker-{number}") for number in range(2)]
     site.shell("kubectl wait mpijob/resnet50v1-5 --for=condition=Failed --timeout=3m", seconds=200)
     assert site.exit_code("launch") == ExitCode.KILLED
-    workers = [pod for pod in site.pods() if "worker" in pod["metadata"]["name"]]
-    print(json.dumps([pod["status"] for pod in workers]))
-    logs = [site.log(pod["metadata"]["name"]) for pod in workers]
-    named = [line for log in logs for line in log.splitlines() if line.startswith("out-of-memory ")]
-    assert parse_fields(named[0])["limit_bytes"] == str(900 << 20)
+    named = [
+        line for follower in followers for line in follower.communicate(timeout=60)[0].splitlines() if line.startswith("out-of-memory ")
+    ]
+    host = parse_fields(named[0])["host"]
+    assert host in ("resnet50v1-5-worker-0", "resnet50v1-5-worker-1")
+    assert named[0] == f"out-of-memory host={host} kills=1 limit_bytes={900 << 20}"
+
+
+def test_a_pod_killed_for_memory_says_so_in_its_status(site: Site) -> None:
+    site.set(SINGLE_NODE, "--memory", "900Mi", MLOPS_IMAGE_SIZE=224, MLOPS_MAX_STEPS=4)
+    site.shell(f"kubectl apply -k {SINGLE_NODE}")
+    assert site.ended("training") == ExitCode.KILLED
+    pod = site.pod("training")
+    assert pod is not None
+    assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] == "OOMKilled"

@@ -19,6 +19,7 @@ from tests.manifests.tools import MULTI_NODE, NEEDS_NETWORK, ROOT, Kustomize, Ob
 
 MODELS = {
     "ConfigMap": client.V1ConfigMap,
+    "Job": client.V1Job,
     "PersistentVolume": client.V1PersistentVolume,
     "PersistentVolumeClaim": client.V1PersistentVolumeClaim,
     "Pod": client.V1Pod,
