@@ -56,9 +56,9 @@ def local_rank(comm: Comm) -> int:
     return comm.hosts[: comm.rank].count(comm.hosts[comm.rank])
 
 
-def ranks_on_this_host(environment: Mapping[str, str]) -> int:
-    """Return the number of ranks on this host as Open MPI tells it before any rank has talked; 1 without mpirun."""
-    return int(environment.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1"))
+def place_on_this_host(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Return (rank on this host, ranks on this host) as Open MPI tells them before any rank has talked; (0, 1) without mpirun."""
+    return int(environment.get("OMPI_COMM_WORLD_LOCAL_RANK", "0")), int(environment.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1"))
 
 
 class SingleComm:

@@ -1,4 +1,4 @@
-"""TensorFlow's start: this rank's share of threads, and no log lines about nothing."""
+"""TensorFlow's start: this rank's share of threads, its GPU, and no log lines about nothing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from contextlib import contextmanager
 _NOISE = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog\(\)|To enable the following instructions:")
 
 
-def start_tensorflow(threads: int, deterministic: bool) -> None:
-    """Import TensorFlow with `threads` threads for its operations, before anything of it runs.
+def start_tensorflow(threads: int, local_rank: int = 0, deterministic: bool = False) -> bool:
+    """Import TensorFlow before anything of it runs; return whether this rank has a GPU.
 
-    With `deterministic`, only operations that give the same bits each time are allowed.
+    Args:
+        threads: for its operations on the CPU.
+        local_rank: this rank's number on its host.
+        deterministic: allow only operations that give the same bits each time.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _without_noise():
@@ -26,7 +29,14 @@ def start_tensorflow(threads: int, deterministic: bool) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(2)
         if deterministic:
             tf.config.experimental.enable_op_determinism()
+        gpus = tf.config.list_physical_devices("GPU")
+        if gpus:
+            # Horovod: a GPU a rank, or every rank would take the memory of all of them.
+            own = gpus[local_rank % len(gpus)]
+            tf.config.set_visible_devices(own, "GPU")
+            tf.config.experimental.set_memory_growth(own, True)
         tf.constant(0)
+    return bool(gpus)
 
 
 @contextmanager

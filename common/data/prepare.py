@@ -85,7 +85,7 @@ def _starting_tensorflow(source: Source, threads: int) -> Source:
     def read() -> Content:
         # A caller that has it already has started it in its own way.
         if "tensorflow" not in sys.modules:
-            start_tensorflow(threads, deterministic=False)
+            start_tensorflow(threads)
         return source.read()
 
     return dataclasses.replace(source, read=read)

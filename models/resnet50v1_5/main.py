@@ -16,8 +16,8 @@ from pathlib import Path
 # The folder that holds common/ and models/: this file is run by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from common.comm import Comm, SingleComm, open_comm, ranks_on_this_host, under_mpirun
-from common.cpu import affinity_cores, quota_cores, threads_per_rank
+from common.comm import Comm, SingleComm, open_comm, place_on_this_host, under_mpirun
+from common.cpu import affinity_cores, cpu_flags, quota_cores, require_bfloat16, threads_per_rank
 from common.errors import TrainingError
 from common.output import io_error, say, talk
 from common.placement import require_placement
@@ -37,8 +37,11 @@ def main(argv: list[str]) -> int:
     try:
         config = read_config(argv, os.environ)
         # TensorFlow is imported only from here on: a wrong flag is answered at once.
-        threads = config.threads or threads_per_rank(ranks_on_this_host(os.environ), quota_cores(), affinity_cores())
-        start_tensorflow(threads, config.deterministic)
+        local_rank, local_size = place_on_this_host(os.environ)
+        threads = config.threads or threads_per_rank(local_size, quota_cores(), affinity_cores())
+        has_gpu = start_tensorflow(threads, local_rank, config.deterministic)
+        if config.precision == "bf16" and not has_gpu:
+            require_bfloat16(cpu_flags(), config.force_precision)
         comm = open_comm(config.comm)
         if comm.rank == 0:
             say(start_line(comm.name, comm.hosts))

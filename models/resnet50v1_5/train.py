@@ -13,7 +13,6 @@ import tensorflow as tf
 
 from common.checkpoint import Checkpoints
 from common.comm import Comm, average_variables, local_rank
-from common.cpu import cpu_flags, require_bfloat16
 from common.data.dataset import Dataset, open_dataset
 from common.data.order import step_bounds, steps_per_epoch
 from common.data.pipeline import evaluation_batches, synthetic_batches, training_batches
@@ -34,8 +33,6 @@ class Training:
 
     def __init__(self, config: Config, comm: Comm, stop: StopRequest, threads: int) -> None:
         require_divisible(config.global_batch, comm.size)
-        if config.precision == "bf16":
-            require_bfloat16(cpu_flags(), config.force_precision)
         self.config, self.comm, self.stop, self.threads = config, comm, stop, threads
         # Horovod: rank 0 alone writes to the output folder, or ranks would overwrite each other's files.
         self.output = OutputFolder(Path(config.output_dir)) if comm.rank == 0 else None
