@@ -11,6 +11,8 @@ The first process of the launcher's container, and of a local run. Standard libr
 * What the command prints goes to stdout and, byte for byte, to the end of OUTPUT_DIR/launcher.log: the kubelet
   rotates a container's log away, the output volume keeps it. A closed stdout or a copy that cannot be written is
   said once on stderr and does not stop the training.
+* A rank killed for memory is seen by its worker's entry point alone, whose log goes with its pod: what that one has put
+  into OUTPUT_DIR/out-of-memory.log is repeated here after an exit code of 137.
 * When the parent process is killed (a local run; process 1 of a container has none), this is a SIGTERM, and the
   command has GRACE_S seconds to end before it is killed.
 * Nothing that was started survives: orphans are adopted, reaped, and killed once the command has ended.
@@ -32,8 +34,11 @@ from types import FrameType
 GRACE_S = 120.0  # as terminationGracePeriodSeconds in the overlays
 RESEND_S = 5.0  # between two SIGUSR1 to a command that has not ended
 DRAIN_S = 1.0  # for orphans that hold the pipe open when the command has ended
+MEMORY_LOG = "out-of-memory.log"  # as in worker.py
+MEMORY_WAIT_S = 5.0  # for the line of a worker, which looks every second
 CHUNK = 1 << 16  # bytes, the size of a pipe
 INTERRUPTED = 128 + signal.SIGTERM
+KILLED = 128 + signal.SIGKILL
 NEVER = float("inf")
 
 PR_SET_PDEATHSIG = 1
@@ -63,6 +68,8 @@ class Launcher:
         self.kill_at = NEVER
         self.outputs = {"stdout": 1}  # name → file descriptor, of what can still be written
         self._open_copy(os.environ.get("OUTPUT_DIR"))
+        self.memory_log = os.path.join(os.environ.get("OUTPUT_DIR") or os.devnull, MEMORY_LOG)  # nothing is below /dev/null
+        self.memory_log_read = len(_content(self.memory_log))  # of earlier runs
 
     def run(self, argv: Sequence[str]) -> int:
         """Start the command, follow it to its end, leave nothing behind; return the exit code."""
@@ -84,6 +91,8 @@ class Launcher:
         process.returncode = self.code  # reaped here, not by Popen
         _kill_children()
         code = self.code if self.code >= 0 else 128 - self.code
+        if code == KILLED:
+            self._repeat_memory_kills()
         return INTERRUPTED if self.asked and code == 128 + signal.SIGUSR1 else code
 
     def _copy_output(self, pipe: int, wake: int) -> None:
@@ -150,6 +159,13 @@ class Launcher:
                 del self.outputs[name]
                 _say(f"Warning: cannot write the log, the training goes on: {name}: {error.strerror}")
 
+    def _repeat_memory_kills(self) -> None:
+        # On one machine there is no worker to wait for.
+        deadline = time.monotonic() + (MEMORY_WAIT_S if self.parent == 0 else 0)
+        while not (lines := _content(self.memory_log)[self.memory_log_read :]) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        self._write(lines)
+
     def _open_copy(self, folder: str | None) -> None:
         if not folder:
             return
@@ -176,6 +192,14 @@ def _kill_children() -> None:
             for pid in map(int, pids):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def _read(path: str) -> str:

@@ -7,7 +7,8 @@ The first process of a worker's container, as any user whose passwd entry exists
 * sshd runs as this user on port 2222, with a host key made at start and the keys that the operator mounts in
   $HOME/.ssh. It hands this process's PATH on, so that the ranks find the image's python3 and Open MPI.
 * A killed rank leaves no trace in the pod's status under cgroup v1, because sshd survives. So the cgroup's count is
-  watched, and a line says it: `out-of-memory host=demo-worker-0 kills=1 limit_bytes=8589934592`.
+  watched, and a line says it: `out-of-memory host=demo-worker-0 kills=1 limit_bytes=8589934592`. This log goes with the
+  pod when the job has failed, so the line is also put into OUTPUT_DIR/out-of-memory.log, where the launcher reads it.
 * SIGTERM comes when a node is drained or the job deleted: no new connections, SIGUSR1 to the ranks of this pod,
   which make all ranks save and exit; this process ends when they are gone. The kubelet bounds the time.
 """
@@ -29,6 +30,7 @@ from pathlib import Path
 PORT = 2222
 WATCH_S = 1.0
 OUT_OF_MEMORY = "out-of-memory"  # the word of mlops_launch.contract
+MEMORY_LOG = "out-of-memory.log"  # as in launcher.py
 HANDED_ON = ("PATH", "LD_LIBRARY_PATH")  # ssh starts with an empty environment
 RANK_VARIABLE = b"OMPI_COMM_WORLD_RANK="
 
@@ -50,7 +52,7 @@ def main() -> int:
     process = subprocess.Popen(
         [sshd, "-D", "-e", "-f", str(config)], preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, awaited)
     )
-    watch = OutOfMemoryWatch(Path("/sys/fs/cgroup"))
+    watch = OutOfMemoryWatch(Path("/sys/fs/cgroup"), os.environ.get("OUTPUT_DIR"))
     stopping = False
     while True:
         received = signal.sigtimedwait(awaited, WATCH_S)
@@ -107,9 +109,11 @@ class OutOfMemoryWatch:
 
     Args:
         cgroup: the folder of the container's own cgroup.
+        output: the training's output folder, for the launcher to read the line there.
     """
 
     cgroup: Path
+    output: str | None = None
 
     def __post_init__(self) -> None:
         self.kills = self._count()
@@ -118,7 +122,11 @@ class OutOfMemoryWatch:
         """Compare the count with the last one."""
         kills = self._count()
         if kills > self.kills:
-            print(f"{OUT_OF_MEMORY} host={socket.gethostname()} kills={kills - self.kills} limit_bytes={self._limit()}", flush=True)
+            line = f"{OUT_OF_MEMORY} host={socket.gethostname()} kills={kills - self.kills} limit_bytes={self._limit()}\n"
+            print(line, end="", flush=True)
+            if self.output:
+                with contextlib.suppress(OSError), open(os.path.join(self.output, MEMORY_LOG), "a") as log:
+                    log.write(line)
         self.kills = kills
 
     def _count(self) -> int:

@@ -19,7 +19,7 @@ print(json.dumps({
     "certificates of the build": len(glob.glob("/usr/local/share/ca-certificates/**/*.crt", recursive=True)),
     "host keys": glob.glob("/etc/ssh/ssh_host_*"),
     "unreadable": [str(path) for path in Path("/workspace").rglob("*") if not os.access(path, os.R_OK)],
-    "without byte code": [str(path) for path in Path("/workspace").rglob("*.py") if not list(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))],
+    "without byte code": [str(path) for path in Path("/workspace").rglob("*.py") if not any(path.parent.glob(f"*/{path.stem}.*.pyc"))],
     "writable": [name for name in ("/", "/workspace", "/usr/local", "/home/mlops") if os.access(name, os.W_OK)],
 }))
 """

@@ -90,6 +90,15 @@ def test_the_copy_is_the_stream_byte_for_byte_and_grows(enter, tmp_path):
     assert (output / "launcher.log").read_bytes() == first + second
 
 
+def test_what_workers_say_of_memory_kills_is_repeated_once(enter, tmp_path):
+    log = tmp_path / "out-of-memory.log"
+    log.write_text("out-of-memory host=w0 kills=1 limit_bytes=1\n")
+    process = enter(f"echo out-of-memory host=w1 kills=1 limit_bytes=2 >>'{log}'; kill -9 $$", tmp_path)
+    output, _ = process.communicate(timeout=30)
+    assert (process.returncode, output) == (137, b"out-of-memory host=w1 kills=1 limit_bytes=2\n")
+    assert (tmp_path / "launcher.log").read_bytes() == output
+
+
 def test_a_full_disk_is_said_once_and_does_not_stop_the_command(enter, tmp_path):
     (tmp_path / "launcher.log").symlink_to("/dev/full")
     out, errors = enter("for i in 1 2 3; do echo $i; sleep 0.05; done; exit 9", tmp_path).communicate(timeout=30)

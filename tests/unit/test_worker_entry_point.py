@@ -51,13 +51,23 @@ def test_a_risen_count_is_said_once(worker, tmp_path, capsys, files):
     (tmp_path / events).parent.mkdir(exist_ok=True)
     (tmp_path / events).write_text(text.format(3))
     (tmp_path / limit).write_text("8589934592\n")
-    watch = worker.OutOfMemoryWatch(tmp_path)
+    watch = worker.OutOfMemoryWatch(tmp_path, str(tmp_path))
     watch.look()
     assert capsys.readouterr().out == ""
     (tmp_path / events).write_text(text.format(5))
     watch.look()
     watch.look()
-    assert capsys.readouterr().out == f"out-of-memory host={socket.gethostname()} kills=2 limit_bytes=8589934592\n"
+    line = f"out-of-memory host={socket.gethostname()} kills=2 limit_bytes=8589934592\n"
+    assert capsys.readouterr().out == line
+    assert (tmp_path / "out-of-memory.log").read_text() == line
+
+
+def test_an_output_folder_that_is_not_there_is_no_error(worker, tmp_path, capsys):
+    (tmp_path / "memory.events").write_text("oom_kill 0\n")
+    watch = worker.OutOfMemoryWatch(tmp_path, str(tmp_path / "missing"))
+    (tmp_path / "memory.events").write_text("oom_kill 1\n")
+    watch.look()
+    assert capsys.readouterr().out == f"out-of-memory host={socket.gethostname()} kills=1 limit_bytes=unknown\n"
 
 
 def test_no_cgroup_is_no_error(worker, tmp_path, capsys):
