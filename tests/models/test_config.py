@@ -24,7 +24,7 @@ def test_folders_come_from_the_names_of_the_seed() -> None:
 
 def test_a_flag_wins_over_the_environment_which_wins_over_the_preset_which_wins_over_the_default() -> None:
     assert read_config([], WHERE).epochs == 90
-    assert read_config(["--preset", "demo"], WHERE).epochs == 6
+    assert read_config(["--preset", "demo"], WHERE).epochs == 8
     environment = WHERE | {"MLOPS_PRESET": "demo", "MLOPS_EPOCHS": "4"}
     assert read_config([], environment).epochs == 4
     assert read_config(["--epochs", "2"], environment).epochs == 2
