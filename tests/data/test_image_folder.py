@@ -105,9 +105,7 @@ def test_a_broken_image_is_refused_by_name_and_left_out_on_request(source: Path,
     path.write_bytes(content())
     code, fields, err = run("--validation-fraction", 0)
     assert (code, fields) == (65, {})
-    assert err == (
-        f"Error: broken image, {reason}: {path}\n\nhint: repair or remove it, or leave such files out with --skip-broken\n"
-    )
+    assert err == (f"Error: broken image, {reason}: {path}\n\nhint: repair or remove it, or leave such files out with --skip-broken\n")
     assert not (tmp_path / "data" / "manifest.json").exists()
     code, fields, err = run("--validation-fraction", 0, "--skip-broken")
     assert (code, fields["train"], fields["validation"], fields["skipped"]) == (0, "56", "0", "1")

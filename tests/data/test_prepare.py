@@ -179,9 +179,7 @@ def test_an_output_that_cannot_be_created_is_exit_code_73(tmp_path: Path, capsys
     (tmp_path / "file").write_text("")
     code, out, err = run(capsys, "digits", "--output", tmp_path / "file" / "data")
     assert (code, out) == (73, "")
-    assert err == (
-        f"Error: cannot write the output folder: {tmp_path / 'file' / 'data'}: Not a directory\n\nhint: choose another folder\n"
-    )
+    assert err == (f"Error: cannot write the output folder: {tmp_path / 'file' / 'data'}: Not a directory\n\nhint: choose another folder\n")
 
 
 def test_an_output_without_room_is_exit_code_74(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
