@@ -92,6 +92,28 @@ def test_a_connection_that_broke_for_good_is_a_gap_at_the_end() -> None:
     assert log.end(complete=False) == [Gap(stamp(1), None)]
 
 
+def test_a_rotation_while_attached_may_have_torn_a_gap_before_the_new_files_first_line() -> None:
+    log = LogStream()
+    log.begin()
+    log.feed(line(1, "one"))
+    log.feed(line(2, "two"))
+    assert log.rotated(stamp(5)) is None
+    log.feed(line(5, "five"))
+    assert log.rotated(stamp(5)) == [Gap(stamp(2), stamp(5))]
+    assert log.rotated(stamp(5)) == []
+    log.feed(line(9, "nine"))
+    assert log.rotated(stamp(7)) == [Gap(stamp(5), stamp(9))], "a whole file was passed over"
+
+
+def test_a_gap_that_a_reconnect_has_found_is_not_told_again_as_a_rotation() -> None:
+    log = LogStream()
+    log.begin()
+    log.feed(line(1, "one"))
+    log.begin()
+    assert log.feed(line(7, "seven")) == [Gap(stamp(1), stamp(7)), b"seven\n"]
+    assert log.rotated(stamp(7)) == []
+
+
 def test_the_servers_own_words_are_no_lines_of_the_log() -> None:
     log = LogStream()
     log.begin()

@@ -15,7 +15,8 @@ from datetime import datetime, timezone
 from typing import Final
 
 WINDOW: Final = 1 << 18  # bytes of known lines, to recognize them when they come again
-_PREFIX: Final = re.compile(rb"^\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) ", re.MULTILINE)
+REMEMBERED: Final = 20_000  # pieces whose times are kept, to place a rotation
+_PREFIX: Final = re.compile(rb"^\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) ")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class LogStream:
         self._recent: deque[bytes] = deque()  # whole lines, timestamps included
         self._recent_size = 0
         self._forgot = False
+        self._times: deque[tuple[bytes, bytes]] = deque(maxlen=REMEMBERED)  # of each piece: its first line's, its last line's
+        self._gaps: list[Gap] = []
         self._known: list[bytes] = []  # what may come again
         self._floor: bytes = b""
         self._again: list[bytes] = []  # what has come again so far
@@ -77,6 +80,25 @@ class LogStream:
         """Return the text of new lines, with line ends and without timestamps, and gaps, in order."""
         whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
         return self._lines(whole + newline) if newline else []
+
+    def rotated(self, head: str) -> list[Gap] | None:
+        """Return the gap that a rotation may have torn, none when it is known already; None when the log is not there yet.
+
+        A kubelet that follows a log goes over to the new file as soon as there is one: what was written to the old file
+        just before can be lost without a break of the connection.
+
+        Args:
+            head: the timestamp of the first line of a new file.
+        """
+        moment = _moment(head.encode())
+        if not self._times or self._times[-1][1] < moment:
+            return None
+        before = min(time for pair in self._times for time in pair if time >= moment)
+        after = max((time for pair in self._times for time in pair if time < moment), default=None)
+        if after is None or any(_inside(moment, gap) for gap in self._gaps):
+            return []
+        self._gaps.append(Gap(after.decode(), before.decode()))
+        return self._gaps[-1:]
 
     def end(self, complete: bool = True) -> list[bytes | Gap]:
         """Return what is left: a last line without its end; a gap when lines may be missing at the end.
@@ -122,20 +144,23 @@ class LogStream:
         if len(again) < overlap:
             return None
         found: list[bytes | Gap] = [] if overlap else [Gap(_stamp(known[-1:]), _stamp(again))]
+        self._gaps += [gap for gap in found if isinstance(gap, Gap)]
         self._known, self._again = [], []
         return found + self._new(b"".join(again[overlap:]))
 
     def _new(self, lines: bytes) -> list[bytes | Gap]:
-        text, count = _PREFIX.subn(b"", lines)
-        self._heard = self._heard or count > 0
-        if count != lines.count(b"\n"):
-            self._words = True
-            lines = b"".join(line for line in lines.splitlines(keepends=True) if _PREFIX.match(line))
-            text = _PREFIX.sub(b"", lines)
+        text = _strip(lines)
+        if text is None:
+            kept = [line for line in lines.splitlines(keepends=True) if _PREFIX.match(line)]
+            self._words = self._words or len(kept) < lines.count(b"\n")
+            lines = b"".join(kept)
+            text = b"".join(line.partition(b" ")[2] for line in kept)
+        self._heard = self._heard or bool(lines)
         if not lines:
             return []
         if self.first is None:
             self.first = _stamp([lines[:64]])
+        self._times.append((_moment(lines[:64]), _moment(lines[lines.rfind(b"\n", 0, -1) + 1 :])))
         self._recent.append(lines)
         self._recent_size += len(lines)
         while self._recent_size - len(self._recent[0]) >= WINDOW:
@@ -150,6 +175,23 @@ class LogStream:
             return lines
         moments = [_moment(line) for line in lines]
         return next((lines[n:] for n in range(1, len(lines)) if moments[n] > max(moments[n - 1], moments[0])), lines[-1:])
+
+
+def _inside(moment: bytes, gap: Gap) -> bool:
+    after, before = (gap.after or "").encode(), (gap.before or "9").encode()
+    return after <= moment <= before
+
+
+def _strip(lines: bytes) -> bytes | None:
+    """Return whole lines without their timestamps when all are of one day and zone, else None: in a tenth of the time."""
+    prefix = _PREFIX.match(lines)
+    if prefix is None:
+        return None
+    day, size = lines[:11], prefix.end()
+    pieces = lines.split(b"\n")
+    if lines.count(b"\n" + day) != len(pieces) - 2:
+        return None
+    return b"\n".join([piece[size:] for piece in pieces])
 
 
 def _stamp(lines: list[bytes]) -> str | None:

@@ -19,6 +19,7 @@ from mlops_launch.errors import LauncherError, UsageError
 
 FIELD_MANAGER: Final = "mlops-launch"
 CONNECT_S, READ_S = 10.0, 60.0  # time limits of one request
+BUSY_S: Final = 20.0  # for a server that answers, but is starting or busy
 PAGE: Final = 500  # objects in one answer, as kubectl asks for
 RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -196,7 +197,8 @@ class Cluster:
         return Stream(response.response)
 
     def _json(self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None) -> Json:
-        until = time.monotonic() + self.patience
+        began = time.monotonic()
+        patience = self.patience
         wait = 0.2
         while True:
             try:
@@ -206,9 +208,10 @@ class Cluster:
                 error: LauncherError = self._refusal(method, path, response)
                 if response.status not in RETRIED:
                     raise error
+                patience = max(patience, BUSY_S)
             except Disconnected as broken:
                 error = broken
-            if time.monotonic() + wait > until:
+            if time.monotonic() + wait > began + patience:
                 raise error
             time.sleep(wait)
             wait = min(2 * wait, 3.0)

@@ -14,6 +14,7 @@ from mlops_launch.core.logstream import Gap, LogStream
 from mlops_launch.doors.cluster import READ_S, Cluster
 from mlops_launch.doors.refusals import ApiError
 from mlops_launch.errors import LauncherError
+from mlops_launch.use.cluster.rotation import RotationWatch
 
 RUNNING, ENDED, GONE = "running", "ended", "gone"
 HEAD_S: Final = 5.0  # from a container's start to its first line, without a thought of rotation
@@ -43,6 +44,7 @@ class Follower:
         take: gets the text of new lines, and gaps, in order.
         since: only lines from that time on, RFC 3339.
         stop: ends it early.
+        watch_rotation: look for rotations while attached, too; costs a small request every second or two.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Follower:
         take: Take,
         since: str | None = None,
         stop: threading.Event | None = None,
+        watch_rotation: bool = True,
     ) -> None:
         self._cluster = cluster.patient(0)
         self._container = container
@@ -60,8 +63,10 @@ class Follower:
         self._take = take
         self._since = since
         self._stop = stop or threading.Event()
+        self._watch_rotation = watch_rotation
         self._log = LogStream()
         self._path = f"{cluster.path('v1', 'Pod', container.pod, container.namespace)}/log"
+        self._rotations = RotationWatch(self._cluster, self._path, container.name)
 
     def run(self) -> None:
         """Follow it to its end.
@@ -69,6 +74,14 @@ class Follower:
         Raises:
             ApiError: not allowed.
         """
+        if self._watch_rotation:
+            self._rotations.start()
+        try:
+            self._follow()
+        finally:
+            self._rotations.stop()
+
+    def _follow(self) -> None:
         pause, last_try = 0.1, float("inf")
         whole = False  # the newest connection came to the log's end
         while not self._stop.is_set():
@@ -135,6 +148,12 @@ class Follower:
                     self._take(Gap(None, self._log.first))
                 self._container = Container(self._container.pod, self._container.name, self._container.namespace)
             self._take(piece)
+        for head in list(self._rotations.heads):
+            gaps = self._log.rotated(head)
+            if gaps is not None:
+                self._rotations.heads.remove(head)
+                for gap in gaps:
+                    self._take(gap)
 
 
 def head_is_missing(started: str, first: str | None, text: bytes) -> bool:

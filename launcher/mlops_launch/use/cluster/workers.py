@@ -69,6 +69,6 @@ class WorkerLogs:
                         if found is not None:
                             self.memory_lines.append(dict(found))
 
-                Follower(self._cluster, container, lambda: look(uid), take, stop=self._stop).run()
+                Follower(self._cluster, container, lambda: look(uid), take, stop=self._stop, watch_rotation=False).run()
         except (LauncherError, OSError):
             pass  # not allowed, or the disk is full: the training's own log says so too

@@ -1,0 +1,154 @@
+"""Following a log on a cluster: nothing twice, nothing lost without a word, as fast as kubectl. The node rotates logs at 1 MiB."""
+
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import workloads
+from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.cluster.kubectl import Kubectl
+from tests.e2e.launching import Launcher
+
+pytestmark = pytest.mark.usefixtures("small_image", "mpi_operator")
+
+LINES = 300_000
+# Line N says when it was printed; RATE lines a second.
+PACED = """
+    import sys, time
+    begun = time.monotonic()
+    for number in range(300_000):
+        if number % 100 == 0:
+            time.sleep(max(0.0, begun + number / RATE - time.monotonic()))
+        sys.stdout.write(f"{number:06d} {time.time():.6f} {'x' * 60}\\n")
+"""
+GAP = re.compile(r"lines may be missing between (\S+) and (\S+): the kubelet")
+HEAD = re.compile(r"the log's beginning may be missing, before (\S+): the kubelet")
+
+
+@pytest.fixture
+def launch(tmp_path: Path, kubectl: Kubectl, namespace: str) -> Iterator[Launcher]:
+    launcher = Launcher(tmp_path, kubectl, namespace)
+    yield launcher
+    for started in launcher.started:
+        started.kill()
+
+
+def numbers(text: str) -> list[int]:
+    return [int(line.split()[0]) for line in text.splitlines()]
+
+
+def test_every_line_of_300000_comes_once_and_in_order_through_rotations(launch: Launcher, tmp_path: Path) -> None:
+    ended = launch("run", str(workloads.pod(tmp_path / "overlay", PACED.replace("RATE", "20_000"))))
+    assert ended.code == 0, ended.stderr
+    assert numbers(ended.stdout) == list(range(LINES))
+    assert (launch.archives()[0] / "training.log").read_text() == ended.stdout
+    print(f"{len(launch.record()['gaps'])} rotations, each told as a place where lines may be missing")
+    assert [tuple(gap) for gap in launch.record()["gaps"]] == GAP.findall(ended.stderr)
+
+
+def test_restarts_repeat_no_line_and_each_loss_lies_in_a_reported_gap(cluster: Cluster, launch: Launcher, tmp_path: Path) -> None:
+    run = launch.start("run", str(workloads.pod(tmp_path / "overlay", PACED.replace("RATE", "7_000"))))
+    run.wait_for("^020000 ")
+    first = launch.start("logs", "-f", "small-training")
+    first.wait_for("^060000 ")
+    cluster.restart("kube-apiserver", "KILL")
+    cluster.wait_ready()
+    run.wait_for("^120000 ")
+    first.kill()
+    cluster.restart("kubelet", "KILL")
+    run.wait_for("^180000 ")
+    cluster.restart("kube-apiserver", "KILL")
+    cluster.wait_ready()
+    second = launch.start("logs", "-f", "small-training")
+    followed = second.end()
+    ended = run.end()
+    assert (ended.code, followed.code) == (0, 0), ended.stderr + followed.stderr
+    assert (launch.archives()[0] / "training.log").read_text() == ended.stdout
+    for text, words in ((ended.stdout, ended.stderr), (followed.stdout, followed.stderr)):
+        lost = check_losses(text, words)
+        print(f"lost in {len(GAP.findall(words))} reported gaps: {lost} of {LINES}")
+    assert numbers(ended.stdout)[-1] == numbers(followed.stdout)[-1] == LINES - 1
+    assert [tuple(gap) for gap in launch.record()["gaps"]] == GAP.findall(ended.stderr)
+
+
+def check_losses(text: str, words: str) -> int:
+    """Each loss between two lines lies in a gap whose times are theirs; returns how many lines are missing."""
+    got, printed = numbers(text), [float(line.split()[1]) for line in text.splitlines()]
+    assert got == sorted(set(got)), "a line came twice, or out of order"
+    gaps = [(seconds(after), seconds(before)) for after, before in GAP.findall(words)]
+    for index in range(1, len(got)):
+        if got[index] != got[index - 1] + 1:
+            times = printed[index - 1], printed[index]
+            # The container's engine stamps a line a little after the program has printed it.
+            covered = any(
+                after < times[0] + 1 and before > times[1] - 1 and before - after < times[1] - times[0] + 1 for after, before in gaps
+            )
+            assert covered, f"a silent loss behind line {got[index - 1]}: {words}"
+    if got[0] != 0:
+        (head,) = HEAD.findall(words)
+        assert abs(seconds(head) - printed[0]) < 1
+    return LINES - len(got)
+
+
+def seconds(stamp: str) -> float:
+    head, fraction = stamp.rstrip("Z").split(".")
+    return datetime.fromisoformat(f"{head}+00:00").timestamp() + float(f"0.{fraction}")
+
+
+def test_it_is_as_fast_as_kubectl(launch: Launcher, kubectl: Kubectl, namespace: str, tmp_path: Path) -> None:
+    # At once, so that much of it is in the file when the container ends: then nothing is rotated any more.
+    program = """
+        import os
+        rest = memoryview(b"".join(b"%06d %s\\n" % (number, b"x" * 91) for number in range(600_000)))
+        while rest:
+            rest = rest[os.write(1, rest[: 1 << 20]) :]
+    """
+    assert launch("run", str(workloads.pod(tmp_path / "overlay", program))).code == 0
+    theirs, ours = [], []
+    for _ in range(5):
+        begun = time.monotonic()
+        printed = kubectl("-n", namespace, "logs", "-f", "small-training").stdout
+        theirs.append(time.monotonic() - begun)
+        begun = time.monotonic()
+        ended = launch("logs", "-f", "small-training")
+        ours.append(time.monotonic() - begun)
+        assert ended.stdout == printed
+    lines = printed.count("\n")
+    ratio = statistics.median(theirs) / statistics.median(ours)
+    print(f"{lines} lines: kubectl {statistics.median(theirs):.2f} s, mlops-launch {statistics.median(ours):.2f} s, ratio {ratio:.2f}")
+    assert ratio >= 0.9
+
+
+def test_all_pods_and_a_time_to_begin_at(launch: Launcher, tmp_path: Path) -> None:
+    program = """
+        from mpi4py import MPI
+        import time
+        world = MPI.COMM_WORLD
+        if world.rank == 0:
+            print("early", flush=True)
+            time.sleep(4)
+            print("late", flush=True)
+        world.Barrier()
+        time.sleep(600)
+    """
+    assert launch("run", str(workloads.mpi_job(tmp_path / "overlay", program)), "--detach").code == 0
+    follower = launch.start("logs", "-f", "small")
+    follower.wait_for("^late$")
+    follower.kill()
+    everything = launch("logs", "small", "--all").stdout.splitlines()
+    names = {line.split(":")[0] for line in everything}
+    assert {"small-worker-0", "small-worker-1"} < names and len(names) == 3
+    assert [line.split(":", 1)[1].strip() for line in everything if line.startswith("small-launcher-")] == ["early", "late"]
+    assert launch("logs", "small", "--since", "3s").stdout in ("late\n", "")
+    assert launch("delete", "small").code == 0
+
+
+def test_a_training_that_is_not_there(launch: Launcher) -> None:
+    ended = launch("logs", "nothing")
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"Error: no training of that name in namespace {launch.namespace}: nothing\n")
