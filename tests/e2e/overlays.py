@@ -159,6 +159,13 @@ def make_site(cluster: Cluster, namespace: str, folder: Path, image: TrainingIma
     return site
 
 
+def set_up_loader(site: Site, image: TrainingImage) -> None:
+    """Makes the edits of k8s/storage/loader that everybody must make."""
+    site.replace("k8s/storage/loader/loader.env", "registry.example.com/mlops", REGISTRY)
+    site.replace("k8s/storage/loader/loader.env", "IMAGE_TAG=0.1.0", f"IMAGE_TAG={image.tag}")
+    site.replace("k8s/storage/loader/job.yaml", ": 1000 ", f": {UID} ")
+
+
 def remove_site(site: Site) -> None:
     """Removes the volumes and their folder; the namespace goes with its fixture."""
     site.shell("kubectl delete -k k8s/storage/hostpath --wait=false")

@@ -1,6 +1,7 @@
 """The two overlays on a real cluster with kubectl alone: the seed's own words, storage, resume, and what must not be silent."""
 
 import json
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,8 @@ import pytest
 
 from mlops_launch.contract import ExitCode, parse_fields, start_line
 from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.cluster.training_image import REGISTRY, TrainingImage
-from tests.e2e.overlays import MULTI_NODE, QUICK, SINGLE_NODE, UID, Site, make_site, remove_site
+from tests.e2e.cluster.training_image import TrainingImage
+from tests.e2e.overlays import MULTI_NODE, QUICK, SINGLE_NODE, UID, Site, make_site, remove_site, set_up_loader
 
 DATASETS = "/srv/mlops/digits"
 
@@ -18,13 +19,11 @@ DATASETS = "/srv/mlops/digits"
 @pytest.fixture(scope="session")
 def loader_log(cluster: Cluster, image: TrainingImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The digits are in the node's folder DATASETS, put there by k8s/storage/loader; the loader's log."""
-    namespace = "dataset-loader"
+    namespace = f"dataset-loader-{secrets.token_hex(3)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
     site = make_site(cluster, namespace, tmp_path_factory.mktemp("loader"), image, DATASETS)
-    site.replace("k8s/storage/loader/loader.env", "registry.example.com/mlops", REGISTRY)
-    site.replace("k8s/storage/loader/loader.env", "IMAGE_TAG=0.1.0", f"IMAGE_TAG={image.tag}")
-    site.replace("k8s/storage/loader/job.yaml", ": 1000 ", f": {UID} ")
+    set_up_loader(site, image)
     try:
         site.give(DATASETS)
         site.shell("kubectl apply -k k8s/storage/loader")
