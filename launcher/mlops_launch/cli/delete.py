@@ -13,9 +13,9 @@ from mlops_launch.doors.process import Processes
 @click.command("delete")
 @click.argument("target", metavar="OVERLAY|NAME")
 @cluster_options
-@click.option("--no-wait", is_flag=True, help="Do not wait until it is gone.")
+@click.option("--wait-seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait that long. [default: grace period + 60]")
 @click.pass_context
-def command(context: click.Context, target: str, kube_context: str | None, namespace: str | None, no_wait: bool) -> None:
+def command(context: click.Context, target: str, kube_context: str | None, namespace: str | None, wait_seconds: float | None) -> None:
     """Delete a training from a cluster, with all that came with it; wait, and look whether anything is left.
 
     A training that runs gets the time to save. Older ConfigMaps of the overlay go too; what another training still uses
@@ -28,9 +28,10 @@ def command(context: click.Context, target: str, kube_context: str | None, names
     """
     from mlops_launch.use.cluster.delete import delete
 
-    removal = delete(target, Path(target), kube_context, namespace, not no_wait, Processes(), note)
+    removal = delete(target, Path(target), kube_context, namespace, wait_seconds, Processes(), note)
     for kind, name in removal.deleted:
-        click.echo(f"{'deleting' if no_wait else 'deleted'} {kind} {name}")
+        if (kind, name) not in removal.left:
+            click.echo(f"deleted {kind} {name}")
     for kind, name in removal.kept:
         note(f"kept, another training uses it: {kind} {name}")
     for kind, name in removal.left:

@@ -102,9 +102,7 @@ class Cluster:
         plural, namespaced = KNOWN.get((api_version, kind), ""), True
         if not plural:
             plural, namespaced = self._resources(api_version, kind)[kind]
-        parts = [_group_path(api_version)]
-        if namespaced:
-            parts += ["namespaces", namespace or self.namespace]
+        parts = [_group_path(api_version), *(["namespaces", namespace or self.namespace] if namespaced else [])]
         return "/".join([*parts, plural, *([name] if name else [])])
 
     def path_of(self, item: Mapping[str, Any]) -> str:
@@ -197,8 +195,7 @@ class Cluster:
         return Stream(response.response)
 
     def _json(self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None) -> Json:
-        began = time.monotonic()
-        patience = self.patience
+        began, patience = time.monotonic(), self.patience
         wait = 0.2
         while True:
             try:

@@ -20,7 +20,13 @@ from mlops_launch.use.render import parse_objects, render_text
 
 
 def delete(
-    target: str, folder: Path, context: str | None, namespace: str | None, wait: bool, processes: Processes, say: Callable[[str], None]
+    target: str,
+    folder: Path,
+    context: str | None,
+    namespace: str | None,
+    wait_s: float | None,
+    processes: Processes,
+    say: Callable[[str], None],
 ) -> Removal:
     """Delete a training and what came with it.
 
@@ -29,7 +35,7 @@ def delete(
         folder: the same as a path.
         context: of the kubeconfig; None is the current one, or that of the training's newest archived run.
         namespace: None is the overlay's, that of the newest archived run, or the context's.
-        wait: for its end.
+        wait_s: seconds to wait; None is the pods' grace period and a minute.
         processes: renders the overlay.
         say: gets talk.
 
@@ -48,7 +54,7 @@ def delete(
         cluster = found.connect()
         name, place, references = target, cluster.namespace, []
     say(f"deleting {name} from namespace {place}" + (f" of context {cluster.context}" if cluster.context else ""))
-    removal = remove(cluster, name, place, references, wait)
+    removal = remove(cluster, name, place, references, wait_s)
     if not removal.deleted and folder.is_dir():
         say("nothing was there")
     elif not removal.deleted:

@@ -66,7 +66,7 @@ def workloads(cluster: Cluster, namespace: str | None) -> list[Json]:
     return [*found, *({**job, "kind": "MPIJob"} for job in jobs)]
 
 
-def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Reference], wait: bool = True) -> Removal:
+def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Reference], wait_s: float | None = None) -> Removal:
     """Delete the workload `name` and what came with it; wait until it is gone, and look.
 
     Args:
@@ -74,7 +74,7 @@ def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Refere
         name: of the Pod or MPIJob, or the label app.kubernetes.io/instance of what it has left.
         namespace: in which.
         planned: what its overlay renders; empty when only its name is known.
-        wait: for its end.
+        wait_s: seconds to wait; None is the pods' grace period and a minute.
 
     Raises:
         LauncherError: the cluster refuses.
@@ -93,12 +93,13 @@ def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Refere
     for item in doomed:
         cluster.delete(_path_of(cluster, item, namespace), facts.uid_of(item))
     removal = Removal([belongings.reference(item) for item in (*mine, *doomed)], [belongings.reference(item) for item in kept])
-    if wait:
-        removal.left = _wait(cluster, namespace, name, mine, doomed)
+    removal.left = _wait(cluster, namespace, name, mine, doomed, wait_s)
     return removal
 
 
-def _wait(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object]) -> list[Reference]:
+def _wait(
+    cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object], wait_s: float | None
+) -> list[Reference]:
     """Wait until nothing is left of these objects and of what they own; return what is."""
     until = None
     while True:
@@ -107,7 +108,7 @@ def _wait(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], d
             return []
         if until is None:
             grace = max((int(i.get("spec", {}).get("terminationGracePeriodSeconds") or 0) for i in left if i["kind"] == "Pod"), default=0)
-            until = time.monotonic() + grace + SPARE_S
+            until = time.monotonic() + (grace + SPARE_S if wait_s is None else wait_s)
         if time.monotonic() > until:
             return [belongings.reference(item) for item in left]
         time.sleep(POLL_S)
