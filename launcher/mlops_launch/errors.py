@@ -1,8 +1,8 @@
 """The errors that the library raises and the command line shows.
 
-    LauncherError           exit 1: something is wrong, and the hint says what to do
-    ├── UsageError          exit 2: the call itself is wrong
-    └── ProcessError        exit 1: a program that was run failed; carries a line that can be pasted
+LauncherError           exit 1: something is wrong, and the hint says what to do
+├── UsageError          exit 2: the call itself is wrong
+└── ProcessError        exit 1: a program that was run failed; carries a line that can be pasted
 """
 
 from __future__ import annotations
