@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.core.outcome import DELETED, MemoryKill, Outcome, memory_kill, memory_line, outcome
+from mlops_launch.core.outcome import DELETED, MemoryKill, Outcome, may_hide_a_kill, memory_kill, memory_line, outcome
 from tests.unit.objects import RUNNING, ended, job, pod
 
 
@@ -59,3 +59,7 @@ def test_memory_by_the_pods_status_or_by_the_entry_points_line() -> None:
     assert memory_kill([], [fields]) == MemoryKill("demo-worker-1", "8589934592 bytes")
     assert memory_kill([pod("launcher", "launcher", ended(137, "OOMKilled"))], []) == MemoryKill("launcher", "8Gi")
     assert memory_line(b"step=1/2 loss=3.0") is None
+
+
+def test_a_peers_code_may_hide_a_kill_and_a_trainings_own_does_not() -> None:
+    assert [code for code in (0, 1, 16, 64, 66, 78, 127, 137, 143, 255) if may_hide_a_kill(code)] == [1, 16, 127, 137, 143, 255]

@@ -90,6 +90,15 @@ def memory_kill(pods: Sequence[Object], lines: Sequence[Mapping[str, Any]]) -> M
     return MemoryKill(host, facts.memory_limit(pod, facts.container(pod)) if pod else f"{lines[0].get('limit_bytes', 'unknown')} bytes")
 
 
+def may_hide_a_kill(code: int) -> bool:
+    """Return whether a rank may have been killed behind an exit code.
+
+    When one rank is killed, its peers lose their connection, and mpirun may take a peer's code, such as 1, for the first.
+    A training's own codes are no peer's.
+    """
+    return code != ExitCode.SUCCESS and not ExitCode.USAGE <= code <= ExitCode.CONFIGURATION
+
+
 def memory_line(line: bytes) -> Mapping[str, str] | None:
     """Return the fields of an entry point's `out-of-memory` line, or None for any other line."""
     text = line.decode(errors="replace")

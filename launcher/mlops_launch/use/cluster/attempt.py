@@ -13,7 +13,7 @@ from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core import belongings
 from mlops_launch.core import pods as facts
 from mlops_launch.core.logstream import Gap
-from mlops_launch.core.outcome import Outcome
+from mlops_launch.core.outcome import Outcome, may_hide_a_kill
 from mlops_launch.core.plan import Plan
 from mlops_launch.core.status import BY_DETACHING, CLUSTER, RunRecord, exit_hint, exit_name
 from mlops_launch.doors.cluster import Cluster
@@ -109,7 +109,7 @@ class Attempt:
 
     def _end(self, session: Session, found: Outcome) -> RunRecord:
         self.recorder.end()
-        kill = session.memory_kill if found.code >= 128 else None
+        kill = session.memory_kill if may_hide_a_kill(found.code) else None
         reason = f"pod {kill.pod} was killed for memory at its limit of {kill.limit}" if kill else found.reason
         self.record = self.recorder.record.at(
             ended=iso(self.host.now()), exit_code=ExitCode.KILLED if kill else found.code, out_of_memory=kill is not None,
