@@ -127,7 +127,9 @@ def test_a_preparation_that_was_killed_or_interrupted_goes_on_and_ends_with_the_
 ) -> None:
     output = tmp_path / "data"
     arguments = ["digits", "--output", str(output), "--shards", "40"]
-    child = subprocess.Popen([sys.executable, str(SCRIPT), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # A shell's background job, as CI may be one, hands an ignored SIGINT on to what it starts.
+    command = ["env", "--default-signal=INT", sys.executable, str(SCRIPT), *arguments]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while not (output / "train-00003-of-00040").exists():
         assert child.poll() is None and time.monotonic() < deadline, child.communicate()

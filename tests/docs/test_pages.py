@@ -89,7 +89,7 @@ def test_relative_links_lead_to_files(page: Path) -> None:
 
 def cli_page() -> str:
     """Return the reference page of the verbs, from their help."""
-    context = click.Context(main, info_name="mlops-launch", terminal_width=100, max_content_width=100)
+    context = main.make_context("mlops-launch", [], resilient_parsing=True, terminal_width=100)
     parts = [
         f"# Verbs\n\nWritten by `{UPDATE}` from the verbs' help.",
         f"```text\n{main.get_help(context).rstrip()}\n```",
@@ -97,7 +97,7 @@ def cli_page() -> str:
     for name in main.list_commands(context):
         command = main.resolve_command(context, [name])[1]
         assert command is not None
-        sub = click.Context(command, info_name=name, parent=context, terminal_width=100, max_content_width=100)
+        sub = click.Context(command, info_name=name, parent=context)
         parts.append(f"## {name}\n\n```text\n{command.get_help(sub).rstrip()}\n```")
     return "\n\n".join(parts) + "\n"
 
@@ -109,7 +109,7 @@ def test_the_page_of_verbs_is_what_help_says() -> None:
 
 
 def test_every_verb_has_help_and_each_option_too() -> None:
-    context = click.Context(main, info_name="mlops-launch")
+    context = main.make_context("mlops-launch", [], resilient_parsing=True)
     for name in main.list_commands(context):
         command = main.resolve_command(context, [name])[1]
         assert command is not None and command.help, name

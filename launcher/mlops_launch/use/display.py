@@ -93,7 +93,7 @@ class Display:
             self._streams.talk.write(text)
             self._streams.talk.flush()
         except OSError:  # the terminal was closed; the training goes on, or saves
-            pass
+            _silence(self._streams.talk.fileno())
 
     def _draw(self, step: Mapping[str, Value]) -> None:
         now = time.monotonic()
@@ -114,6 +114,10 @@ class Display:
             self._streams.data.flush()
         except OSError as error:
             self._broken = True
-            # What is still in the buffer must not raise again when the interpreter ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._streams.data.fileno())
+            _silence(self._streams.data.fileno())
             self.say(f"Warning: stdout cannot be written, the training goes on and its log is kept: {error.strerror}")
+
+
+def _silence(descriptor: int) -> None:
+    """Lead a stream that cannot be written nowhere: what is in its buffer would change the exit code to 120 at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
