@@ -74,7 +74,9 @@ def start_time(proc: Path, pid: int) -> int | None:
         fields = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return None if fields[0] in "ZX" else int(fields[19])
+    # A killed program's first thread may wait to be reaped while others still hold its sockets.
+    is_gone = fields[0] == "X" or (fields[0] == "Z" and int(fields[17]) <= 1)
+    return None if is_gone else int(fields[19])
 
 
 def create(settings: Settings, pause: Path) -> Sandbox:
