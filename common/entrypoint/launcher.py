@@ -11,8 +11,10 @@ The first process of the launcher's container, and of a local run. Standard libr
 * What the command prints goes to stdout and, byte for byte, to the end of OUTPUT_DIR/launcher.log: the kubelet
   rotates a container's log away, the output volume keeps it. A closed stdout or a copy that cannot be written is
   said once on stderr and does not stop the training.
+* When a rank dies, mpirun ends with 137, or with what the others made of the broken connection, whichever it hears of
+  first. The others' code is MPI's own and says nothing to anybody: it becomes 255, as when mpirun itself loses a worker.
 * A rank killed for memory is seen by its worker's entry point alone, whose log goes with its pod: what that one has put
-  into OUTPUT_DIR/out-of-memory.log is repeated here after an exit code of 137.
+  into OUTPUT_DIR/out-of-memory.log is repeated here after an exit code of 137 or 255, and makes it 137.
 * When the parent process is killed (a local run; process 1 of a container has none), this is a SIGTERM, and the
   command has GRACE_S seconds to end before it is killed.
 * Nothing that was started survives: orphans are adopted, reaped, and killed once the command has ended.
@@ -39,6 +41,8 @@ MEMORY_WAIT_S = 5.0  # for the line of a worker, which looks every second
 CHUNK = 1 << 16  # bytes, the size of a pipe
 INTERRUPTED = 128 + signal.SIGTERM
 KILLED = 128 + signal.SIGKILL
+WORKER_LOST = 255
+PEER_LOST = 14  # MPI_ERR_UNKNOWN: Open MPI ends a rank so when its connection to another one breaks
 NEVER = float("inf")
 
 PR_SET_PDEATHSIG = 1
@@ -91,8 +95,10 @@ class Launcher:
         process.returncode = self.code  # reaped here, not by Popen
         _kill_children()
         code = self.code if self.code >= 0 else 128 - self.code
-        if code == KILLED:
-            self._repeat_memory_kills()
+        if code == PEER_LOST and os.path.basename(argv[0]) == "mpirun":
+            code = WORKER_LOST
+        if code in (KILLED, WORKER_LOST) and self._repeat_memory_kills():
+            code = KILLED
         return INTERRUPTED if self.asked and code == 128 + signal.SIGUSR1 else code
 
     def _copy_output(self, pipe: int, wake: int) -> None:
@@ -159,12 +165,13 @@ class Launcher:
                 del self.outputs[name]
                 _say(f"Warning: cannot write the log, the training goes on: {name}: {error.strerror}")
 
-    def _repeat_memory_kills(self) -> None:
+    def _repeat_memory_kills(self) -> bool:
         # On one machine there is no worker to wait for.
         deadline = time.monotonic() + (MEMORY_WAIT_S if self.parent == 0 else 0)
         while not (lines := _content(self.memory_log)[self.memory_log_read :]) and time.monotonic() < deadline:
             time.sleep(0.2)
         self._write(lines)
+        return bool(lines)
 
     def _open_copy(self, folder: str | None) -> None:
         if not folder:

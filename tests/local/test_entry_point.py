@@ -99,6 +99,17 @@ def test_what_workers_say_of_memory_kills_is_repeated_once(enter, tmp_path):
     assert (tmp_path / "launcher.log").read_bytes() == output
 
 
+@pytest.mark.parametrize(("code", "told", "expected"), [(14, "", 255), (14, "out-of-memory host=w1", 137), (255, "", 255), (15, "", 15)])
+def test_a_lost_peer_is_a_lost_worker_unless_memory_ran_out(tmp_path, environment, code, told, expected):
+    """14 is what Open MPI's ranks end with when another rank of theirs is gone."""
+    mpirun = tmp_path / "mpirun"
+    mpirun.write_text(f"#!/bin/sh\necho '{told}' | grep . >>'{tmp_path}/out-of-memory.log'\nexit {code}\n")
+    mpirun.chmod(0o755)
+    argv = [sys.executable, str(ENTRY_POINT), str(mpirun)]
+    ended = subprocess.run(argv, env=environment | {"OUTPUT_DIR": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=30)
+    assert (ended.returncode, ended.stdout.strip()) == (expected, told)
+
+
 def test_a_full_disk_is_said_once_and_does_not_stop_the_command(enter, tmp_path):
     (tmp_path / "launcher.log").symlink_to("/dev/full")
     out, errors = enter("for i in 1 2 3; do echo $i; sleep 0.05; done; exit 9", tmp_path).communicate(timeout=30)
