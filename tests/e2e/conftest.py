@@ -15,10 +15,13 @@ from tests.e2e.cluster import images, operators, training_image
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.kubectl import Kubectl
 from tests.e2e.cluster.settings import REPOSITORY, SMALL_IMAGE, ClusterError, Settings, from_environment
+from tests.e2e.launching import Launcher
+from tests.e2e.overlays import Site, make_site, remove_site, set_up_loader
 
 HERE = Path(__file__).parent
 REASON = "the e2e ring is off: --e2e or E2E=1 (root, Go 1.26, Debian 12), or E2E_KUBECONFIG=FILE for any cluster"
 FAILED = pytest.StashKey[bool]()
+DIGITS = "/srv/mlops/digits"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -131,6 +134,43 @@ def namespace(request: pytest.FixtureRequest, kubectl: Kubectl, artifacts: Path)
         if request.node.stash.get(FAILED, False):
             _write_down(kubectl, name, artifacts / name)
         kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def loader_log(cluster: Cluster, image: training_image.TrainingImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The digits are in the node's folder DIGITS, put there by k8s/storage/loader; the loader's log."""
+    namespace = f"dataset-loader-{secrets.token_hex(3)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    site = make_site(cluster, namespace, tmp_path_factory.mktemp("loader"), image, DIGITS)
+    set_up_loader(site, image)
+    try:
+        site.give(DIGITS)
+        site.shell("kubectl apply -k k8s/storage/loader")
+        site.shell("kubectl wait --for=condition=complete job/dataset-loader --timeout=2m", seconds=150)
+        yield site.shell("kubectl logs job/dataset-loader")
+    finally:
+        remove_site(site)
+        cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def site(
+    cluster: Cluster, image: training_image.TrainingImage, mpi_operator: None, loader_log: str, namespace: str, tmp_path: Path
+) -> Iterator[Site]:
+    """A namespace that enforces `restricted`, both claims, the digits, and the overlays with uid, registry and tag set."""
+    made = make_site(cluster, namespace, tmp_path, image, DIGITS)
+    yield made
+    remove_site(made)
+
+
+@pytest.fixture
+def site_launcher(site: Site, kubectl: Kubectl) -> Iterator[Launcher]:
+    """`mlops-launch` in the folder of the overlays."""
+    launcher = Launcher(site.folder, kubectl, site.namespace)
+    yield launcher
+    for started in launcher.started:
+        started.kill()
 
 
 def _write_down(kubectl: Kubectl, namespace: str, folder: Path) -> None:
