@@ -1,45 +1,16 @@
-"""The two overlays on a real cluster with kubectl alone: the seed's own words, storage, resume, and what must not be silent."""
+"""The two overlays on a real cluster: with kubectl alone in the seed's own words, by `mlops-launch run`, and what must not be silent."""
 
 import json
-import secrets
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from mlops_launch.contract import ExitCode, parse_fields, start_line
 from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.cluster.training_image import TrainingImage
-from tests.e2e.overlays import MULTI_NODE, QUICK, SINGLE_NODE, UID, Site, make_site, remove_site, set_up_loader
+from tests.e2e.launching import Launcher
+from tests.e2e.overlays import MULTI_NODE, QUICK, SINGLE_NODE, UID, Site
 
-DATASETS = "/srv/mlops/digits"
-
-
-@pytest.fixture(scope="session")
-def loader_log(cluster: Cluster, image: TrainingImage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The digits are in the node's folder DATASETS, put there by k8s/storage/loader; the loader's log."""
-    namespace = f"dataset-loader-{secrets.token_hex(3)}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
-    site = make_site(cluster, namespace, tmp_path_factory.mktemp("loader"), image, DATASETS)
-    set_up_loader(site, image)
-    try:
-        site.give(DATASETS)
-        site.shell("kubectl apply -k k8s/storage/loader")
-        site.shell("kubectl wait --for=condition=complete job/dataset-loader --timeout=2m", seconds=150)
-        yield site.shell("kubectl logs job/dataset-loader")
-    finally:
-        remove_site(site)
-        cluster.kubectl("delete", "namespace", namespace, "--wait=false")
-
-
-@pytest.fixture
-def site(cluster: Cluster, image: TrainingImage, mpi_operator: None, loader_log: str, namespace: str, tmp_path: Path) -> Iterator[Site]:
-    """A namespace that enforces `restricted`, both claims, the digits, and the overlays with uid, registry and tag set."""
-    made = make_site(cluster, namespace, tmp_path, image, DATASETS)
-    yield made
-    remove_site(made)
+WORKERS = ["resnet50v1-5-worker-0", "resnet50v1-5-worker-1"]
 
 
 def objects(site: Site) -> str:
@@ -64,7 +35,7 @@ def test_the_loader_job_puts_the_digits_on_the_claim(loader_log: str, cluster: C
 @pytest.mark.parametrize(
     ("overlay", "word", "comm", "hosts"),
     [
-        (MULTI_NODE, "launch", "horovod", ["resnet50v1-5-worker-0", "resnet50v1-5-worker-1"]),
+        (MULTI_NODE, "launch", "horovod", WORKERS),
         (SINGLE_NODE, "training", "single", ["resnet50v1-5-training"]),
     ],
     ids=["multi-node", "single-node"],
@@ -91,6 +62,37 @@ def test_the_words_of_the_seed_train(site: Site, overlay: str, word: str, comm: 
     assert (output / "launcher.log").read_text() == log
     assert {path.stat().st_uid for path in output.rglob("*")} == {UID}
     assert [path.name for path in (output / "checkpoints").iterdir()] == ["step-00000004.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("overlay", "comm", "hosts"),
+    [(MULTI_NODE, "horovod", WORKERS), (SINGLE_NODE, "single", ["resnet50v1-5-training"])],
+    ids=["multi-node", "single-node"],
+)
+def test_run_trains_keeps_the_log_and_delete_leaves_nothing(
+    site: Site, site_launcher: Launcher, overlay: str, comm: str, hosts: list[str]
+) -> None:
+    site.set(overlay, MLOPS_MAX_STEPS=4)
+    before = site_launcher.listing()
+    ended = site_launcher("run", overlay)
+    assert ended.code == ExitCode.SUCCESS, ended.stderr
+    (archive,) = site_launcher.archives()
+    log = (archive / "training.log").read_text()
+    assert log == ended.stdout
+    assert log.splitlines()[0] == start_line(comm, hosts)
+    result = parse_fields(log.splitlines()[-1])
+    assert log.splitlines()[-1].startswith("result ")
+    assert (result["step"], result["world_size"]) == ("4", str(len(hosts)))
+    (output,) = site.outputs.iterdir()
+    assert (output / "launcher.log").read_text() == log
+    workers = [f"{host}.log" for host in hosts] if overlay == MULTI_NODE else []
+    assert sorted(path.name for path in archive.glob("pods/*")) == workers
+    record = site_launcher.record()
+    assert (record["exit_code"], record["try"], record["gaps"], record["result"]["step"]) == (0, 1, [], 4)
+    deleted = site_launcher("delete", overlay)
+    assert deleted.code == 0, deleted.stderr
+    assert site_launcher.listing() == before
+    assert (output / "checkpoints/step-00000004.safetensors").exists()
 
 
 def test_without_the_hostfile_setting_the_job_fails_with_the_placement_error(site: Site) -> None:
