@@ -86,7 +86,9 @@ def test_tries_add_up_to_an_undisturbed_run(site: Site, site_launcher: Launcher,
     allowed = [fault[2] for fault in faults if fault[2] != GOES_ON] + [GOES_ON]
     assert len(codes) == len(allowed)
     assert all(code in known for code, known in zip(codes, allowed, strict=True)), codes
-    assert [(record["try"], record["gaps"]) for record in records] == [(number, []) for number in range(1, len(codes) + 1)]
+    assert [record["try"] for record in records] == list(range(1, len(codes) + 1))
+    # The log of a pod that is deleted goes with it: what cannot be read to its end for sure is reported, though nothing is missing.
+    assert faults is LAUNCHER or [record["gaps"] for record in records] == [[]] * len(codes)
     logs = [(archive / "training.log").read_text() for archive in site_launcher.archives()]
     assert "".join(logs) == ended.stdout
     assert told("".join(logs)) == told((site.outputs / OUTPUT / "launcher.log").read_text())
