@@ -11,6 +11,8 @@ DIGITS := $(WORK)/data/digits
 OVERLAY := quickstart/k8s/mlops/multi-node
 # horovod or mpi4py; by default Horovod where it was built.
 DEMO_COMM ?=
+# What of the e2e ring runs: make e2e RING=tests/e2e/test_logs.py
+RING ?= tests/e2e
 # More arguments for pytest: make test TESTS='tests/unit -k envfile'
 TESTS ?=
 
@@ -31,7 +33,7 @@ test: venv ## Run every test that needs no cluster
 
 e2e: venv ## Make a real cluster from packages and run the tests that need one (root, Go 1.26, Debian 12)
 	@tools/install-e2e-packages
-	@python -m pytest tests/e2e --e2e $(TESTS)
+	@python -m pytest $(RING) --e2e $(TESTS)
 
 bench: venv ## Time the launcher and the training beside references; a few minutes
 	@python tools/bench.py

@@ -53,7 +53,9 @@ def launch(tmp_path: Path, kubectl: Kubectl, namespace: str) -> Iterator[Launche
 def test_the_exit_code_of_the_ranks_is_that_of_run(launch: Launcher, tmp_path: Path, code: int) -> None:
     ended = launch("run", str(workloads.mpi_job(tmp_path / "overlay", RANKS % code)))
     assert ended.code == code, ended.stderr
-    assert ended.stdout.splitlines()[:2] == ["rank=0 host=small-worker-0", "rank=1 host=small-worker-1"]
+    # mpirun may add a warning of its own, and ranks do not wait for each other.
+    ranks = sorted(line for line in ended.stdout.splitlines() if line.startswith("rank="))
+    assert ranks == ["rank=0 host=small-worker-0", "rank=1 host=small-worker-1"]
     (archive,) = launch.archives()
     assert sorted(path.name for path in archive.iterdir()) == ["events.jsonl", "plan.yaml", "pods", "result.json", "training.log"]
     assert (archive / "training.log").read_text() == ended.stdout
