@@ -163,7 +163,8 @@ class LogStream:
         self._times.append((_moment(lines[:64]), _moment(lines[lines.rfind(b"\n", 0, -1) + 1 :])))
         self._recent.append(lines)
         self._recent_size += len(lines)
-        while self._recent_size - len(self._recent[0]) >= WINDOW:
+        # Lines of one timestamp are forgotten together: half of them could not be told from new ones when all come again.
+        while self._recent_size - len(self._recent[0]) >= WINDOW and _moment(self._recent[1][:64]) < self._times[-1][1]:
             self._recent_size -= len(self._recent.popleft())
             self._forgot = True
         return [text]
