@@ -5,8 +5,7 @@ used here.  v1.5 has no paper; it is the network of Goyal et al. (arXiv:1706.026
 references.  Padding: the strided convolutions pad both sides alike (1 for 3x3, 3 for the 7x7 stem), as in the
 first of these implementations.  No convolution has a bias, since batch norm follows.
 
-Written in TensorFlow operations without Keras: a training step of batch 32 took 4.8 s so and 5.9 s with Keras
-layers (float32, 2 cores).
+Written in TensorFlow operations without Keras, whose layers add operations of their own to each step.
 """
 
 from __future__ import annotations
@@ -124,8 +123,8 @@ class ResNet(tf.Module):  # type: ignore[misc]
             # At stride 1 this pads both sides by `pad`.
             y = tf.nn.conv2d(x, kernel, stride, "SAME")
         else:
-            # Not conv2d's own explicit padding: oneDNN does not take it, which costs 1.9 times the time in float32
-            # and 70 times in bfloat16 (3x3, 64 to 64 channels, forward and gradients).
+            # Not conv2d's own explicit padding: oneDNN does not take it, and a convolution takes twice the time in
+            # float32 and many times that in bfloat16.
             y = tf.nn.conv2d(tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]]), kernel, stride, "VALID")
         return self._batch_norm(name, y, batch_statistics)
 
