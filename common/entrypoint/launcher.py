@@ -8,9 +8,9 @@ The first process of the launcher's container, and of a local run. Standard libr
   and exit with 143; SIGTERM itself would make mpirun kill them at once, with exit code 1. The signal is sent again
   every few seconds, because mpirun drops one that comes while it is starting the ranks. A command that ends by
   SIGUSR1 had nothing to save yet: that is 143 too.
-* What the command prints goes to stdout and, byte for byte, to the end of OUTPUT_DIR/launcher.log: the kubelet
-  rotates a container's log away, the output volume keeps it. A closed stdout or a copy that cannot be written is
-  said once on stderr and does not stop the training.
+* What the command prints goes to stdout and to the end of OUTPUT_DIR/launcher.log: the kubelet rotates a container's
+  log away, the output volume keeps it. NUL bytes are left out: mpirun puts one behind each of its own messages.
+  A closed stdout or a copy that cannot be written is said once on stderr and does not stop the training.
 * When a rank dies, mpirun ends with 137, or with what the others made of the broken connection, whichever it hears of
   first. The others' code is MPI's own and says nothing to anybody: it becomes 255, as when mpirun itself loses a worker.
 * A rank killed for memory is seen by its worker's entry point alone, whose log goes with its pod: what that one has put
@@ -70,6 +70,7 @@ class Launcher:
         self.asked = False
         self.sent_at = 0.0
         self.kill_at = NEVER
+        self.line_open = False  # what was written last does not end a line
         self.outputs = {"stdout": 1}  # name → file descriptor, of what can still be written
         self._open_copy(os.environ.get("OUTPUT_DIR"))
         self.memory_log = os.path.join(os.environ.get("OUTPUT_DIR") or os.devnull, MEMORY_LOG)  # nothing is below /dev/null
@@ -109,7 +110,7 @@ class Launcher:
                 data = os.read(pipe, CHUNK)
                 if not data:
                     return
-                self._write(data)
+                self._write(data.replace(b"\0", b""))
             if self.code is not None:
                 kill_orphans_at = min(kill_orphans_at, time.monotonic() + DRAIN_S)
                 if time.monotonic() > kill_orphans_at:
@@ -156,6 +157,7 @@ class Launcher:
         return ready
 
     def _write(self, data: bytes) -> None:
+        self.line_open = not data.endswith(b"\n") if data else self.line_open
         for name, file in list(self.outputs.items()):
             view = memoryview(data)
             try:
@@ -170,7 +172,8 @@ class Launcher:
         deadline = time.monotonic() + (MEMORY_WAIT_S if self.parent == 0 else 0)
         while not (lines := _content(self.memory_log)[self.memory_log_read :]) and time.monotonic() < deadline:
             time.sleep(0.2)
-        self._write(lines)
+        if lines:
+            self._write(b"\n" + lines if self.line_open else lines)
         return bool(lines)
 
     def _open_copy(self, folder: str | None) -> None:

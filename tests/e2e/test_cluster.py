@@ -191,7 +191,7 @@ def test_a_component_can_be_ended_and_started_again(cluster: Cluster, kubectl: K
     assert kubectl("get", "--raw", "/readyz").stdout == "ok"
 
 
-def test_up_is_fast_and_repeatable_and_down_leaves_nothing(cluster: Cluster, tmp_path: Path) -> None:
+def test_up_is_fast_and_repeatable_and_down_leaves_nothing(cluster: Cluster, small_image: str, tmp_path: Path) -> None:
     # A second cluster beside the session's, which therefore is not touched.
     mine = Settings(cluster.settings.cache, tmp_path / "cluster", number=9)
     before, namespaces_before = machine(mine), namespaces()
@@ -200,8 +200,8 @@ def test_up_is_fast_and_repeatable_and_down_leaves_nothing(cluster: Cluster, tmp
         first = clusters.up(mine)
         took = time.monotonic() - begun
         print(f"up: {took:.1f} s")
-        first.load_image(next((mine.cache / "images").glob("small-*.tar")))
-        first.kubectl.apply(pod("default", "sleeper", "e2e.local/small:1", "sleep", "600"))
+        first.load_image(images.small(mine.cache))
+        first.kubectl.apply(pod("default", "sleeper", small_image, "sleep", "600"))
         wait_for(first.kubectl, "default", "pod/sleeper", "condition=Ready")
         assert clusters.up(mine) == first
         during, inside = machine(mine), namespaces() - namespaces_before

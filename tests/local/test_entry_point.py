@@ -82,11 +82,12 @@ def test_a_signal_before_the_command_runs_is_not_lost(tmp_path, environment):
     assert subprocess.run(argv, env=environment, timeout=30, check=False).returncode == 143
 
 
-def test_the_copy_is_the_stream_byte_for_byte_and_grows(enter, tmp_path):
+def test_the_copy_is_the_stream_without_nul_bytes_and_grows(enter, tmp_path):
+    """mpirun sends a NUL byte behind each message of its own, which would stand in front of the next line."""
     output = tmp_path / "outputs" / "run"
-    first, _ = enter("printf 'a\\0\\377\\nno line end'; echo talk >&2", output).communicate(timeout=30)
+    first, _ = enter("printf 'a\\377\\nno line end'; printf '%s\\n\\0' talk >&2; echo more", output).communicate(timeout=30)
     second, _ = enter("echo again", output).communicate(timeout=30)
-    assert (first, second) == (b"a\0\xff\nno line endtalk\n", b"again\n")
+    assert (first, second) == (b"a\xff\nno line endtalk\nmore\n", b"again\n")
     assert (output / "launcher.log").read_bytes() == first + second
 
 
@@ -97,6 +98,12 @@ def test_what_workers_say_of_memory_kills_is_repeated_once(enter, tmp_path):
     output, _ = process.communicate(timeout=30)
     assert (process.returncode, output) == (137, b"out-of-memory host=w1 kills=1 limit_bytes=2\n")
     assert (tmp_path / "launcher.log").read_bytes() == output
+
+
+def test_what_is_repeated_begins_a_line(enter, tmp_path):
+    process = enter(f"printf 'cut off'; echo out-of-memory host=w1 >'{tmp_path}/out-of-memory.log'; kill -9 $$", tmp_path)
+    output, _ = process.communicate(timeout=30)
+    assert output == b"cut off\nout-of-memory host=w1\n"
 
 
 @pytest.mark.parametrize(("code", "told", "expected"), [(14, "", 255), (14, "out-of-memory host=w1", 137), (255, "", 255), (15, "", 15)])
