@@ -28,9 +28,9 @@ ALLOWED_FIELDS = {
 OFFLINE = [folder for folder in kustomizations() if folder not in NEEDS_NETWORK]
 
 
-def test_the_search_finds_the_overlays_and_the_storage() -> None:
+def test_the_search_finds_the_overlays_and_what_a_platform_engineer_applies() -> None:
     expected = {"quickstart/k8s/mlops/single-node", "quickstart/k8s/mlops/multi-node"}
-    expected |= {f"k8s/storage/{kind}" for kind in ("default", "nfs", "hostpath")}
+    expected |= {"k8s/gc"} | {f"k8s/storage/{kind}" for kind in ("default", "nfs", "hostpath", "loader")}
     assert expected <= set(OFFLINE)
 
 

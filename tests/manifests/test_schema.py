@@ -19,10 +19,13 @@ from tests.manifests.tools import MULTI_NODE, NEEDS_NETWORK, ROOT, Kustomize, Ob
 
 MODELS = {
     "ConfigMap": client.V1ConfigMap,
+    "CronJob": client.V1CronJob,
     "Job": client.V1Job,
     "PersistentVolume": client.V1PersistentVolume,
     "PersistentVolumeClaim": client.V1PersistentVolumeClaim,
     "Pod": client.V1Pod,
+    "Role": client.V1Role,
+    "RoleBinding": client.V1RoleBinding,
     "ServiceAccount": client.V1ServiceAccount,
 }
 FOLDERS = [f for f in kustomizations() if f.startswith(("quickstart/k8s/", "k8s/")) and f not in NEEDS_NETWORK]
