@@ -87,22 +87,37 @@ def build(cache: Path) -> TrainingImage:
     with (folder / "lock").open("w") as lock:
         flock(lock, LOCK_EX)
         begun, tag = time.monotonic(), inputs_digest(REPOSITORY)
-        record = folder / "image.json"
-        held = json.loads(record.read_text()) if record.exists() else {}
-        if held.get("tag") == tag:
-            return TrainingImage(tag, folder / "blobs", held["config"])
+        record = folder / f"image-{tag}.json"
+        if record.exists():
+            record.touch()
+            return _recorded(record)
         print("e2e: building the training image, minutes when nothing is cached", flush=True)
         _build(cache, folder, tag)
         image = TrainingImage(tag, folder / "blobs", _export(folder, tag))
         record.write_text(json.dumps({"tag": tag, "config": image.config}))
-        # Of older images; buildah's own store keeps the layers to build on.
-        for path in image.blobs.iterdir():
-            if path.name not in {image.config, *image.layers}:
-                path.unlink()
+        _forget(folder)
     mebibytes = [size / 1048576 for size in image.layer_sizes]
     layers = " ".join(f"{size:.1f}" for size in mebibytes)
     print(f"e2e: training image built in {time.monotonic() - begun:.0f} s: {sum(mebibytes):.0f} MiB in layers of {layers}", flush=True)
     return image
+
+
+def _recorded(record: Path) -> TrainingImage:
+    held = json.loads(record.read_text())
+    return TrainingImage(held["tag"], record.parent / "blobs", held["config"])
+
+
+def _forget(folder: Path) -> None:
+    """Removes all but the images used last; the layers of the stages stay in buildah's store, to build on."""
+    newest_last = sorted(folder.glob("image-*.json"), key=lambda path: path.stat().st_mtime)
+    old, kept = newest_last[: -images.KEPT], newest_last[-images.KEPT :]
+    for record in old:
+        _buildah(folder, "rmi", f"{REGISTRY}/mlops-launch:{_recorded(record).tag}", check=False)
+        record.unlink()
+    needed = {blob for image in map(_recorded, kept) for blob in (image.config, *image.layers)}
+    for blob in (folder / "blobs").iterdir():
+        if blob.name not in needed:
+            blob.unlink()
 
 
 def load(sandbox: Sandbox, image: TrainingImage) -> None:
