@@ -10,7 +10,9 @@ The first process of a worker's container, as any user whose passwd entry exists
   watched, and a line says it: `out-of-memory host=demo-worker-0 kills=1 limit_bytes=8589934592`. This log goes with the
   pod when the job has failed, so the line is also put into OUTPUT_DIR/out-of-memory.log, where the launcher reads it.
 * SIGTERM comes when a node is drained or the job deleted: no new connections, SIGUSR1 to the ranks of this pod,
-  which make all ranks save and exit; this process ends when they are gone. The kubelet bounds the time.
+  which make all ranks save and exit; this process ends when they are gone, and the ssh session that started them: a
+  daemon of mpirun that is cut off before it has reported the ranks' exit code counts as a lost worker. The kubelet
+  bounds the time.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 PORT = 2222
 WATCH_S = 1.0
+SESSION_S = 10.0  # from the ranks' end to that of the ssh session, in which mpirun's daemon reports their exit code
 OUT_OF_MEMORY = "out-of-memory"  # the word of mlops_launch.contract
 MEMORY_LOG = "out-of-memory.log"  # as in launcher.py
 HANDED_ON = ("PATH", "LD_LIBRARY_PATH")  # ssh starts with an empty environment
@@ -54,6 +58,7 @@ def main() -> int:
     )
     watch = OutOfMemoryWatch(Path("/sys/fs/cgroup"), os.environ.get("OUTPUT_DIR"))
     stopping = False
+    ranks_ended_at: float | None = None
     while True:
         received = signal.sigtimedwait(awaited, WATCH_S)
         watch.look()
@@ -67,9 +72,11 @@ def main() -> int:
             for pid in ranks(Path("/proc")):
                 os.kill(pid, signal.SIGUSR1)
         if stopping and not any(ranks(Path("/proc"))):
-            process.returncode = 0
-            shutil.rmtree(folder, ignore_errors=True)
-            return 0
+            ranks_ended_at = ranks_ended_at or time.monotonic()
+            if not _has_children() or time.monotonic() > ranks_ended_at + SESSION_S:
+                process.returncode = 0
+                shutil.rmtree(folder, ignore_errors=True)
+                return 0
 
 
 def write_config(folder: Path, environment: Mapping[str, str]) -> Path:
@@ -165,6 +172,15 @@ def _reap(pid: int) -> int | None:
             if ended[0] == pid:
                 code = os.waitstatus_to_exitcode(ended[1])
     return code
+
+
+def _has_children() -> bool:
+    """Return whether sshd or a session of it is there; as process 1 it has adopted the sessions when sshd ended."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _writable_folder() -> str:

@@ -95,3 +95,19 @@ def test_without_sshd_it_says_so(tmp_path):
         copy = PATH
     ended = subprocess.run([sys.executable, str(copy)], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (127, "", "Error: sshd not found in the image\n")
+
+
+def test_it_ends_after_the_session_that_reports_the_ranks_exit_code(tmp_path):
+    reported = tmp_path / "reported"
+    (tmp_path / "sshd").write_text(
+        f"#!/bin/sh\n(sleep 1; touch {reported}) &\ntrap 'exit 0' TERM\necho ready\nwhile :; do sleep 0.05; done\n"
+    )
+    (tmp_path / "sshd").chmod(0o755)
+    # As process 1, which adopts; and without a look at this machine's own ranks.
+    program = "import ctypes, sys, worker; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0); worker.ranks = lambda proc: []; sys.exit(worker.main())"
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(tmp_path), "PYTHONPATH": str(PATH.parent)}
+    with subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.wait(20) == 0
+        assert reported.exists()
