@@ -102,6 +102,10 @@ def test_mpi_operator_makes_workers_and_a_launcher_that_knows_them(
     path = "jsonpath={range .items[*]}{.metadata.name}{'\\n'}{end}"
     workers = kubectl("-n", namespace, "get", "pods", "-l", "training.kubeflow.org/job-role=worker", "-o", path).stdout
     assert workers == "two-worker-0\ntwo-worker-1\n"
+    path = "jsonpath={.spec.template.spec.containers[0].args}"
+    arguments = json.loads(kubectl("-n", "mpi-operator", "get", "deployment", "mpi-operator", "-o", path).stdout)
+    limits = {"--kube-api-qps=50", "--kube-api-burst=100", "--controller-queue-rate-limit=200", "--controller-queue-burst=1000"}
+    assert limits | {"--lock-namespace=mpi-operator"} <= set(arguments)
     log = kubectl("-n", namespace, "logs", "-l", "training.kubeflow.org/job-role=launcher").stdout
     assert log == f"two-worker-0.two.{namespace}.svc slots=3\ntwo-worker-1.two.{namespace}.svc slots=3\n"
 
