@@ -11,6 +11,7 @@ The first process of the launcher's container, and of a local run. Standard libr
 * What the command prints goes to stdout and to the end of OUTPUT_DIR/launcher.log: the kubelet rotates a container's
   log away, the output volume keeps it. NUL bytes are left out: mpirun puts one behind each of its own messages.
   A closed stdout or a copy that cannot be written is said once on stderr and does not stop the training.
+  OUTPUT_DIR/launcher.log.starts has a line for each container: where in the copy its part begins, when, which host.
 * When a rank dies, mpirun ends with 137, or with what the others made of the broken connection, whichever it hears of
   first. The others' code is MPI's own and says nothing to anybody: it becomes 255, as when mpirun itself loses a worker.
 * A rank killed for memory is seen by its worker's entry point alone, whose log goes with its pod: what that one has put
@@ -27,6 +28,7 @@ import ctypes
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -184,7 +186,10 @@ class Launcher:
         try:
             if os.path.isdir(volume):  # else nothing is mounted there, and the training says so
                 os.makedirs(os.path.dirname(path), exist_ok=True)
-            self.outputs[path] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            copy = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            with open(f"{path}.starts", "a") as starts:
+                starts.write(f"offset={os.fstat(copy).st_size} time={time.time():.3f} host={socket.gethostname()}\n")
+            self.outputs[path] = copy
         except OSError as error:
             _say(f"Warning: no copy of the log: {path}: {error.strerror}")
 

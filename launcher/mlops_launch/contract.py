@@ -73,6 +73,7 @@ METRICS_FILE: Final = "metrics.jsonl"
 CHECKPOINTS_FOLDER: Final = "checkpoints"
 TENSORBOARD_FOLDER: Final = "tensorboard"
 LOG_COPY_FILE: Final = "launcher.log"
+LOG_STARTS_FILE: Final = "launcher.log.starts"
 RESULT_FILE: Final = "result.json"
 
 # Log lines: a word, then key=value pairs (logfmt).

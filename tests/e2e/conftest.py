@@ -16,7 +16,7 @@ from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.kubectl import Kubectl
 from tests.e2e.cluster.settings import REPOSITORY, SMALL_IMAGE, ClusterError, Settings, from_environment
 from tests.e2e.launching import Launcher
-from tests.e2e.overlays import Site, make_site, remove_site, set_up_loader
+from tests.e2e.overlays import UID, Site, make_site, remove_site, set_up_loader
 
 HERE = Path(__file__).parent
 REASON = "the e2e ring is off: --e2e or E2E=1 (root, Go 1.26, Debian 12), or E2E_KUBECONFIG=FILE for any cluster"
@@ -134,6 +134,27 @@ def namespace(request: pytest.FixtureRequest, kubectl: Kubectl, artifacts: Path)
         if request.node.stash.get(FAILED, False):
             _write_down(kubectl, name, artifacts / name)
         kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def outputs(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Path]:
+    """The claim `outputs` in the test's namespace; its folder, seen from here."""
+    folder = cluster.settings.srv / "mlops" / namespace
+    folder.mkdir(parents=True)
+    os.chown(folder, UID, UID)  # hostPath knows no fsGroup
+    storage = tmp_path / "storage"
+    shutil.copytree(REPOSITORY / "k8s" / "storage" / "hostpath", storage)
+    for name, old, new in (
+        ("kustomization.yaml", "namespace: default", f"namespace: {namespace}"),
+        ("storage.env", "/srv/mlops/outputs", f"/srv/mlops/{namespace}"),
+    ):
+        text = (storage / name).read_text()
+        assert old in text
+        (storage / name).write_text(text.replace(old, new))
+    cluster.kubectl("apply", "-k", str(storage))
+    yield folder
+    cluster.kubectl("delete", "-k", str(storage), "--wait=false")
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Faults during a real training under `mlops-launch run --retries 2`: what may be retried ends by itself, as if nothing had been."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,15 +62,25 @@ def restart(site: Site, namespace: str) -> None:
     site.cluster.kubectl("-n", namespace, "delete", "pods", "--all", "--wait=false")
 
 
+def take_api_server_away(site: Site, _: str) -> None:
+    """For half a minute."""
+    site.cluster.stop("kube-apiserver", "KILL")
+    try:
+        time.sleep(30)
+    finally:
+        site.cluster.start("kube-apiserver")
+        site.cluster.wait_ready()
+
+
 LAUNCHER: list[Fault] = [(delete, "launcher", SAVED), (evict, "launcher", SAVED)]
-WORKER: list[Fault] = [(evict, "worker-1", SAVED), (delete, "worker-0", SAVED)]
+WORKER: list[Fault] = [(evict, "worker-1", SAVED), (delete, "worker-0", SAVED), (take_api_server_away, "", GOES_ON)]
 RANK: list[Fault] = [(kill_rank, "worker-1", LOST), (restart, MPI_OPERATOR.namespace, GOES_ON)]
 
 
 @pytest.mark.parametrize(
     "faults",
     [LAUNCHER, WORKER, RANK],
-    ids=["launcher-deleted-then-evicted", "worker-evicted-then-deleted", "rank-killed-then-operator-restarted"],
+    ids=["launcher-deleted-then-evicted", "worker-evicted-deleted-then-no-api-server", "rank-killed-then-operator-restarted"],
 )
 def test_tries_add_up_to_an_undisturbed_run(site: Site, site_launcher: Launcher, faults: list[Fault]) -> None:
     site.set(MULTI_NODE, **TRAINING)
@@ -87,11 +98,12 @@ def test_tries_add_up_to_an_undisturbed_run(site: Site, site_launcher: Launcher,
     assert len(codes) == len(allowed)
     assert all(code in known for code, known in zip(codes, allowed, strict=True)), codes
     assert [record["try"] for record in records] == list(range(1, len(codes) + 1))
-    # The log of a pod that is deleted goes with it: what cannot be read to its end for sure is reported, though nothing is missing.
-    assert faults is LAUNCHER or [record["gaps"] for record in records] == [[]] * len(codes)
+    assert [record["gaps"] for record in records] == [[]] * len(codes)
     logs = [(archive / "training.log").read_text() for archive in site_launcher.archives()]
-    assert "".join(logs) == ended.stdout
-    assert told("".join(logs)) == told((site.outputs / OUTPUT / "launcher.log").read_text())
+    assert "".join(logs) == (site.outputs / OUTPUT / "launcher.log").read_text()
+    # The log of a pod that is deleted goes with it: its end may come from the output volume, and was not seen on the terminal then.
+    if "the archived log is whole" not in ended.stderr:
+        assert "".join(logs) == ended.stdout
     for code, log, following in zip(codes, logs, logs[1:], strict=False):
         saved, done = resumed(following), steps(log)[-1]
         # Asked to stop, the ranks save where they are; killed, they lose the steps since the newest checkpoint.
@@ -150,11 +162,6 @@ def wait_for_steps(site: Site, run: Started, number: int) -> None:
         return len(starts) > number and len(steps(starts[number])) > 2 * CHECKPOINT_STEPS
 
     site.wait(look, f"steps of try {number}", 120)
-
-
-def told(log: str) -> list[str]:
-    """The lines of a log; mpirun's last word on a killed rank is a NUL byte, which only a container's log gives a line of its own."""
-    return [line for line in log.replace("\0", "\n").splitlines() if line]
 
 
 def steps(log: str) -> list[int]:

@@ -17,15 +17,20 @@ from tests.e2e.launching import Launcher
 pytestmark = pytest.mark.usefixtures("small_image", "mpi_operator")
 
 LINES = 300_000
-# Line N says when it was printed; RATE lines a second.
-PACED = """
-    import sys, time
-    begun = time.monotonic()
-    for number in range(300_000):
-        if number % 100 == 0:
-            time.sleep(max(0.0, begun + number / RATE - time.monotonic()))
-        sys.stdout.write(f"{number:06d} {time.time():.6f} {'x' * 60}\\n")
-"""
+
+
+def paced(lines: int, rate: int) -> str:
+    """A program that prints numbered lines, each with its time, so many a second."""
+    return f"""
+        import sys, time
+        begun = time.monotonic()
+        for number in range({lines}):
+            if number % 100 == 0:
+                time.sleep(max(0.0, begun + number / {rate} - time.monotonic()))
+            sys.stdout.write(f"{{number:06d}} {{time.time():.6f}} {{'x' * 60}}\\n")
+    """
+
+
 GAP = re.compile(r"lines may be missing between (\S+) and (\S+): the kubelet")
 HEAD = re.compile(r"the log's beginning may be missing, before (\S+): the kubelet")
 
@@ -43,7 +48,7 @@ def numbers(text: str) -> list[int]:
 
 
 def test_every_line_of_300000_comes_once_and_in_order_through_rotations(launch: Launcher, tmp_path: Path) -> None:
-    ended = launch("run", str(workloads.pod(tmp_path / "overlay", PACED.replace("RATE", "20_000"))))
+    ended = launch("run", str(workloads.pod(tmp_path / "overlay", paced(LINES, 20_000))))
     assert ended.code == 0, ended.stderr
     assert numbers(ended.stdout) == list(range(LINES))
     assert (launch.archives()[0] / "training.log").read_text() == ended.stdout
@@ -52,7 +57,7 @@ def test_every_line_of_300000_comes_once_and_in_order_through_rotations(launch: 
 
 
 def test_restarts_repeat_no_line_and_each_loss_lies_in_a_reported_gap(cluster: Cluster, launch: Launcher, tmp_path: Path) -> None:
-    run = launch.start("run", str(workloads.pod(tmp_path / "overlay", PACED.replace("RATE", "7_000"))))
+    run = launch.start("run", str(workloads.pod(tmp_path / "overlay", paced(LINES, 7_000))))
     run.wait_for("^020000 ")
     first = launch.start("logs", "-f", "small-training")
     first.wait_for("^060000 ")
@@ -70,13 +75,44 @@ def test_restarts_repeat_no_line_and_each_loss_lies_in_a_reported_gap(cluster: C
     assert (ended.code, followed.code) == (0, 0), ended.stderr + followed.stderr
     assert (launch.archives()[0] / "training.log").read_text() == ended.stdout
     for text, words in ((ended.stdout, ended.stderr), (followed.stdout, followed.stderr)):
-        lost = check_losses(text, words)
+        lost = check_losses(text, words, LINES)
         print(f"lost in {len(GAP.findall(words))} reported gaps: {lost} of {LINES}")
     assert numbers(ended.stdout)[-1] == numbers(followed.stdout)[-1] == LINES - 1
     assert [tuple(gap) for gap in launch.record()["gaps"]] == GAP.findall(ended.stderr)
 
 
-def check_losses(text: str, words: str) -> int:
+def test_an_archive_is_completed_from_the_output_volume_whoever_followed(
+    cluster: Cluster, launch: Launcher, outputs: Path, tmp_path: Path
+) -> None:
+    """The follower is killed; `logs -f` goes on with its archive, through restarts, and fills what both have missed."""
+    before, lines = launch.listing(), 150_000
+    run = launch.start("run", str(workloads.pod(tmp_path / "overlay", paced(lines, 7_000), outputs=True)))
+    run.wait_for("^040000 ")
+    cluster.restart("kubelet", "KILL")
+    run.wait_for("^060000 ")
+    run.kill()
+    assert launch.record()["exit_code"] is None
+    time.sleep(4)  # at this pace the kubelet rotates twice meanwhile
+    follower = launch.start("logs", "-f", "small-training")
+    follower.wait_for("^110000 ")
+    cluster.restart("kube-apiserver", "KILL")
+    cluster.wait_ready()
+    ended = follower.end()
+    assert ended.code == 0, ended.stderr
+    lost = check_losses(ended.stdout, run.err.read_text() + ended.stderr, lines)
+    assert lost > 0, "nothing was rotated away: the test shows nothing"
+    log = (launch.archives()[0] / "training.log").read_text()
+    assert numbers(log) == list(range(lines))
+    assert (outputs / "small" / "launcher.log").read_text() == log
+    assert re.search(rf"the archived log is whole: {lost} lines of it came from /mnt/outputs/small/launcher.log", ended.stderr)
+    record = launch.record()
+    assert (record["exit_code"], record["gaps"]) == (0, [])
+    assert [path.name for path in launch.archives()[0].iterdir() if "position" in path.name] == []
+    assert launch("delete", "small-training").code == 0
+    assert launch.listing() == before
+
+
+def check_losses(text: str, words: str, lines: int) -> int:
     """Each loss between two lines lies in a gap whose times are theirs; returns how many lines are missing."""
     got, printed = numbers(text), [float(line.split()[1]) for line in text.splitlines()]
     assert got == sorted(set(got)), "a line came twice, or out of order"
@@ -92,7 +128,7 @@ def check_losses(text: str, words: str) -> int:
     if got[0] != 0:
         (head,) = HEAD.findall(words)
         assert abs(seconds(head) - printed[0]) < 1
-    return LINES - len(got)
+    return lines - len(got)
 
 
 def seconds(stamp: str) -> float:

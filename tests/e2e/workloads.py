@@ -14,9 +14,17 @@ CONTAINERS = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"
 SSH = "-p 2222 -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 
 
-def pod(folder: Path, program: str, name: str = "small-training", **spec: Any) -> Path:
-    """Writes an overlay with one Pod that runs a Python program under the launcher's entry point; returns its folder."""
+def pod(folder: Path, program: str, name: str = "small-training", outputs: bool = False, **spec: Any) -> Path:
+    """Writes an overlay with one Pod that runs a Python program under the launcher's entry point; returns its folder.
+
+    With `outputs` the entry point writes its copy of the log to the claim of that name.
+    """
     body = {**_spec("training", ["python3", "/package/launcher.py", "python3", "/package/program.py"]), "restartPolicy": "Never", **spec}
+    if outputs:
+        body["volumes"] = [*body["volumes"], {"name": "outputs", "persistentVolumeClaim": {"claimName": "outputs"}}]
+        (main,) = body["containers"]
+        main["volumeMounts"].append({"name": "outputs", "mountPath": "/mnt/outputs"})
+        main["env"].append({"name": "OUTPUT_DIR", "value": "/mnt/outputs/small"})
     return _write(folder, name, program, {"apiVersion": "v1", "kind": "Pod", "spec": body})
 
 

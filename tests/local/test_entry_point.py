@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from mlops_launch import contract
 
 ENTRY_POINT = Path(__file__).resolve().parents[2] / "common" / "entrypoint" / "launcher.py"
 SAVES = "trap 'echo saved; exit 143' USR1; echo ready; while :; do sleep 0.05; done"
@@ -89,6 +92,10 @@ def test_the_copy_is_the_stream_without_nul_bytes_and_grows(enter, tmp_path):
     second, _ = enter("echo again", output).communicate(timeout=30)
     assert (first, second) == (b"a\xff\nno line endtalk\nmore\n", b"again\n")
     assert (output / "launcher.log").read_bytes() == first + second
+    starts = [contract.parse_fields(line) for line in (output / "launcher.log.starts").read_text().splitlines()]
+    assert [int(fields["offset"]) for fields in starts] == [0, len(first)]
+    assert time.time() - 60 < float(starts[0]["time"]) <= float(starts[1]["time"]) <= time.time()
+    assert {fields["host"] for fields in starts} == {socket.gethostname()}
 
 
 def test_what_workers_say_of_memory_kills_is_repeated_once(enter, tmp_path):

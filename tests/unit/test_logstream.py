@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_launch.core import logstream
-from mlops_launch.core.logstream import Gap, LogStream
+from mlops_launch.core.logstream import Gap, LogStream, Mark
 
 
 def stamp(nanoseconds: int, zone: str = "Z") -> str:
@@ -105,6 +105,21 @@ def test_a_rotation_while_attached_may_have_torn_a_gap_before_the_new_files_firs
     assert log.rotated(stamp(7)) == [Gap(stamp(5), stamp(9))], "a whole file was passed over"
 
 
+def test_another_stream_goes_on_behind_the_last_lines_of_one_time() -> None:
+    log = LogStream()
+    assert log.mark is None
+    log.begin()
+    log.feed(line(1, "one") + line(2, "two"))
+    log.feed(line(2, "three"))
+    assert log.mark == Mark((line(2, "two"), line(2, "three")))
+    log.begin()
+    assert log.mark is None, "it is not known yet what will come again"
+    other = LogStream(Mark((line(2, "two"), line(2, "three"))))
+    assert (other.last, other.since) == (stamp(2), stamp(2))
+    other.begin()
+    assert other.feed(line(1, "one") + line(2, "two") + line(2, "three") + line(2, "four")) == [b"four\n"]
+
+
 def test_a_gap_that_a_reconnect_has_found_is_not_told_again_as_a_rotation() -> None:
     log = LogStream()
     log.begin()
@@ -160,6 +175,7 @@ steps = st.lists(
         st.tuples(st.just("rotate"), st.integers(0, 12)),
         st.tuples(st.just("read"), st.integers(0, 400)),
         st.tuples(st.just("break"), st.integers(0, 400)),
+        st.tuples(st.just("hand over"), st.none()),
     ),
     max_size=40,
 )
@@ -177,6 +193,7 @@ def test_any_disconnects_and_rotations_give_every_line_once_or_a_gap(plan: list[
 
 def follow(plan: list[tuple[str, object]]) -> None:
     server, log, clock, number = Server(), LogStream(), 0, 0
+    first: str | None = None
     got: list[bytes | Gap] = []
     log.begin()
     connection = b""  # what this connection has still to bring
@@ -195,8 +212,11 @@ def follow(plan: list[tuple[str, object]]) -> None:
             got += log.feed(connection[:size])
             connection = connection[size:]
         else:
+            if action == "hand over" and log.mark is not None:
+                first, log = first or log.first, LogStream(log.mark)
             connection = server.since(log.since)
             log.begin()
+    first = first or log.first
     again = server.since(log.since)
     log.begin()
     got += log.feed(again)
@@ -207,7 +227,7 @@ def follow(plan: list[tuple[str, object]]) -> None:
     assert [piece for piece in lines if piece in set(printed)] == printed, "lines out of order"
     missing = [piece for piece in server.written if piece.partition(b" ")[2] not in set(printed)]
     gaps = [piece for piece in got if isinstance(piece, Gap)]
-    head = [piece for piece in missing if log.first is None or piece[:30].decode() <= log.first]
+    head = [piece for piece in missing if first is None or piece[:30].decode() <= first]
     for piece in missing:
         moment = piece.split(b" ")[0].decode()
         covered = any((gap.after or "") <= moment <= (gap.before or "~") for gap in gaps)

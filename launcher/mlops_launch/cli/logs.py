@@ -19,7 +19,9 @@ from mlops_launch.errors import UsageError
 @click.option("--all", "everything", is_flag=True, help="Cluster: of all pods, the pod's name in front of each line.")
 @click.option("--since", metavar="AGE|TIME", help="Cluster: lines of the last 90s, 5m, 2h, 1d, or since 2026-01-02T03:04:05Z.")
 @cluster_options
+@click.pass_context
 def command(
+    context: click.Context,
     name: str | None,
     follow: bool,
     run_time: str | None,
@@ -33,7 +35,7 @@ def command(
     It comes from the archive in .mlops/runs; from the cluster for a run that was left there, for a NAME that the
     archive does not know, and with --context, --namespace, --all or --since. Following goes on after every broken
     connection: no line comes twice, and where the kubelet has rotated lines away meanwhile, stderr says between which
-    times.
+    times. Following a run that was left goes on with its archive, too, and completes it.
 
     \b
     Examples:
@@ -42,17 +44,28 @@ def command(
       mlops-launch logs resnet50v1-5 -n team-a --all --since 10m
     """
     from mlops_launch.doors.host import Host
+    from mlops_launch.doors.process import Processes
     from mlops_launch.use.archive import Archive
     from mlops_launch.use.cluster.find import Place, where
+    from mlops_launch.use.display import Streams
     from mlops_launch.use.runs import follow_log
 
     out = sys.stdout.buffer
     asked = Place(kube_context, namespace)
     found = where(Archive(), Host(), name, run_time, asked, in_cluster=everything or since is not None)
     if isinstance(found, Place):
+        from mlops_launch.use.cluster.find import workload_of
         from mlops_launch.use.cluster.logs import show_logs
+        from mlops_launch.use.cluster.resume import follow_on, left_run
 
-        show_logs(found.connect(), found.name or name, out, note, follow, everything, _moment(since))
+        cluster, name = found.connect(), found.name or name
+        if follow and not everything and since is None:
+            workload, item = workload_of(cluster, name)
+            run = left_run(Archive(), Host(), item)
+            if run is not None:
+                streams = Streams(out, sys.stderr, terminal=False)
+                context.exit(follow_on(run, workload, cluster, Processes(), Host(), streams))
+        show_logs(cluster, name, out, note, follow, everything, _moment(since))
         return
     for chunk in follow_log(found, Host(), follow):
         out.write(chunk)

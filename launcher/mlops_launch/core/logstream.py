@@ -32,10 +32,25 @@ class Gap:
     before: str | None
 
 
-class LogStream:
-    """The log of one container. Call `begin`, then `feed` for each chunk, for every connection; `end` at the very end."""
+@dataclass(frozen=True)
+class Mark:
+    """Up to here all lines have been handed on: what another `LogStream` needs to go on from here.
 
-    def __init__(self) -> None:
+    Args:
+        lines: the last ones, all of the newest timestamp, timestamps included.
+    """
+
+    lines: tuple[bytes, ...]
+
+
+class LogStream:
+    """The log of one container. Call `begin`, then `feed` for each chunk, for every connection; `end` at the very end.
+
+    Args:
+        mark: where another one has come to; None is the log's beginning.
+    """
+
+    def __init__(self, mark: Mark | None = None) -> None:
         self.first: str | None = None  # timestamp of the first line
         self._heard = self._words = False  # lines of the log, other lines: since `begin`
         self._rest = b""  # of a line whose end has not come
@@ -48,6 +63,8 @@ class LogStream:
         self._floor: bytes = b""
         self._again: list[bytes] = []  # what has come again so far
         self._shift = 0  # `_again` equals `_known` from here on
+        if mark is not None:
+            self._new(b"".join(mark.lines))
 
     @property
     def synced(self) -> bool:
@@ -68,6 +85,21 @@ class LogStream:
     def since(self) -> str | None:
         """The time to ask the next connection from; None for the whole log."""
         return _stamp(self._tail())
+
+    @property
+    def mark(self) -> Mark | None:
+        """Where it has come to; None at the beginning and while lines come again."""
+        if not self._recent or not self.synced:
+            return None
+        last = self._times[-1][1]
+        lines: list[bytes] = []
+        for piece in reversed(self._recent):
+            found = piece.splitlines(keepends=True)
+            same = [line for line in found if _moment(line) == last]
+            lines[:0] = same
+            if len(same) < len(found):
+                break
+        return Mark(tuple(lines))
 
     def begin(self) -> None:
         """Start a connection that was asked from `since`."""

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from mlops_launch.errors import LauncherError, ProcessError
 
@@ -49,6 +50,17 @@ class Processes:
         if check and ended.returncode != 0:
             raise ProcessError(argv, ended.returncode, ended.stderr)
         return Completed(tuple(argv), ended.returncode, ended.stdout, ended.stderr)
+
+    def run_into(self, out: BinaryIO, argv: Sequence[str]) -> None:
+        """Run a program to its end, its stdout at the end of the file `out`.
+
+        Raises:
+            ProcessError: its exit code is not 0.
+        """
+        ended = subprocess.run(list(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, check=False)
+        if ended.returncode != 0:
+            raise ProcessError(argv, ended.returncode, ended.stderr.decode(errors="replace"))
+        out.seek(0, os.SEEK_END)
 
     def run_together(self, *argvs: Sequence[str]) -> list[Completed]:
         """Run several programs at the same time; return each one's end, in the order given, whatever its exit code."""

@@ -1,6 +1,6 @@
 """The archive of runs: `.mlops/runs/<name>/<time>/` with plan.yaml, training.log and result.json, for its owner only.
 
-A run on a cluster has pods/<pod>.log of its other pods and events.jsonl too.
+A run on a cluster has pods/<pod>.log of its other pods and events.jsonl too, and position.json until it has ended.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from mlops_launch.core.logstream import Mark
 from mlops_launch.core.status import RunRecord, state
 from mlops_launch.doors.host import Host
 from mlops_launch.errors import LauncherError
@@ -21,10 +22,29 @@ from mlops_launch.errors import LauncherError
 ROOT: Final = Path(".mlops")
 PLAN: Final = "plan.yaml"
 LOG: Final = "training.log"
+WHOLE_LOG: Final = "training.log.new"
+POSITION: Final = "position.json"
 RESULT: Final = "result.json"
 SCRATCH: Final = "scratch"
 PODS: Final = "pods"
 EVENTS: Final = "events.jsonl"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the archived log of a run on a cluster has come to: what another follower needs to go on from there.
+
+    Args:
+        read: uids of pods whose log is in it to its end.
+        pod: uid of the one whose log was being read.
+        offset: bytes of the archived log that belong to it.
+        mark: the place in the pod's log.
+    """
+
+    read: tuple[str, ...]
+    pod: str
+    offset: int
+    mark: Mark
 
 
 @dataclass(frozen=True)
@@ -42,6 +62,11 @@ class ArchivedRun:
     def log(self) -> Path:
         """The training's log, byte for byte."""
         return self.folder / LOG
+
+    @property
+    def whole_log(self) -> Path:
+        """The whole log, until it is put in place of the log."""
+        return self.folder / WHOLE_LOG
 
     @property
     def plan(self) -> Path:
@@ -85,6 +110,36 @@ class ArchivedRun:
     def open_log(self) -> Any:
         """Return the log opened to append, unbuffered; `write` may write less than it is given."""
         return _private(self.log, "ab")
+
+    def open_whole_log(self) -> Any:
+        """Return a new file for the whole log, unbuffered."""
+        return _private(self.whole_log, "wb")
+
+    def write_position(self, position: Position) -> None:
+        """Put the position in place of the last one; flushed to no disk: a crash of the machine costs a second reading."""
+        temporary = (self.folder / POSITION).with_suffix(".json.new")
+        lines = [line.decode("latin-1") for line in position.mark.lines]
+        with _private(temporary, "w") as file:
+            json.dump({"read": position.read, "pod": position.pod, "offset": position.offset, "lines": lines}, file)
+        temporary.replace(self.folder / POSITION)
+
+    def read_position(self) -> Position | None:
+        """Return the position, or None when there is none that can be used."""
+        try:
+            found = json.loads((self.folder / POSITION).read_text())
+            mark = Mark(tuple(line.encode("latin-1") for line in found["lines"]))
+            position = Position(tuple(found["read"]), found["pod"], int(found["offset"]), mark)
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return position if position.offset <= self.log.stat().st_size else None
+
+    def remove_position(self) -> None:
+        """Remove it: the run has ended."""
+        (self.folder / POSITION).unlink(missing_ok=True)
+
+    def remove_pod_log(self, pod: str) -> None:
+        """Remove the log of another pod of the run, if there is one."""
+        (self.folder / PODS / f"{pod}.log").unlink(missing_ok=True)
 
     def open_pod_log(self, pod: str) -> Any:
         """Return the log of another pod of the run opened to append, unbuffered."""

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from mlops_launch import contract
-from mlops_launch.core.metrics import LineReader, Metrics
+from mlops_launch.core.metrics import LineReader, Metrics, is_result
 from mlops_launch.core.status import RunRecord
-from mlops_launch.use.archive import ArchivedRun
+from mlops_launch.use.archive import ArchivedRun, Position
 from mlops_launch.use.display import Display
 
+CHUNK = 1 << 20  # bytes
 RECORD_S = 1.0  # between two writes of the record while the training runs
 
 
@@ -42,6 +43,32 @@ class Recorder:
         self._show(self._reader.end())
         self._display.end()
         self._log.close()
+
+    @property
+    def size(self) -> int:
+        """The bytes in the archive's log."""
+        return int(self._log.tell())
+
+    def place(self, position: Position) -> None:
+        """Write how far the log has come."""
+        with self._said_once():
+            self._run.write_position(position)
+
+    def show_archived(self) -> None:
+        """Show what the archive's log holds already, and take its figures."""
+        with self._run.log.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                self._show(self._reader.feed(chunk))
+
+    def take_figures(self) -> None:
+        """Take the figures of the archive's log once more: it was completed. A result that is new is shown."""
+        self._metrics, before = Metrics(), self._metrics.result
+        with self._run.log.open("rb") as file:
+            for line in file:
+                self._metrics.read(line.rstrip(b"\n"))
+                if is_result(line) and not before:
+                    self._display.show([line.rstrip(b"\n")], [False], {})
+        self.record = self.record.at(step=self._metrics.step, result=self._metrics.result)
 
     def _show(self, lines: list[bytes]) -> None:
         steps = [self._metrics.read(line) for line in lines]

@@ -1,30 +1,29 @@
-"""One try on a cluster: apply, follow, archive, say how it ended."""
+"""One try on a cluster that was applied: follow, archive, say how it ended."""
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 from mlops_launch import contract
 from mlops_launch.contract import ExitCode, LauncherExitCode
-from mlops_launch.core import belongings
-from mlops_launch.core import pods as facts
-from mlops_launch.core.logstream import Gap
+from mlops_launch.core.belongings import Reference
+from mlops_launch.core.logstream import Gap, Mark
 from mlops_launch.core.outcome import Outcome, may_hide_a_kill
-from mlops_launch.core.plan import Plan
-from mlops_launch.core.status import BY_DETACHING, CLUSTER, RunRecord, exit_hint, exit_name
+from mlops_launch.core.status import BY_DETACHING, RunRecord, exit_hint, exit_name
+from mlops_launch.core.workload import Workload
 from mlops_launch.doors.cluster import Cluster
 from mlops_launch.doors.host import Host
+from mlops_launch.doors.process import Processes
 from mlops_launch.errors import LauncherError
-from mlops_launch.use.archive import Archive
+from mlops_launch.use.archive import ArchivedRun, Position
 from mlops_launch.use.cluster.follow import gap_text
 from mlops_launch.use.cluster.remove import remove
-from mlops_launch.use.cluster.session import Session
+from mlops_launch.use.cluster.restore import LogVolume
+from mlops_launch.use.cluster.session import Listener, Session
 from mlops_launch.use.cluster.startup import NotStarted
-from mlops_launch.use.cluster.submit import Submission, apply
 from mlops_launch.use.display import Display
 from mlops_launch.use.engine import Stop
 from mlops_launch.use.recorder import Recorder, iso
@@ -58,109 +57,137 @@ class ClusterOptions:
 
 
 class Attempt:
-    """One try: its archive, its record, its session."""
+    """Follows one try that was applied: its log goes to the archive and to the display, its end to the record.
+
+    Args:
+        cluster: where; patient.
+        processes: runs kubectl.
+        host: this machine.
+        workload: what was rendered.
+        references: what was applied; it is deleted when it cannot start, and when the user asks for that.
+        archived: the run in the archive; its record names the namespace and the workload's uid.
+        display: shows the log.
+        stop: why the user, or the clock, wants it to stop.
+    """
 
     def __init__(
-        self, plan: Plan, planned: Submission, cluster: Cluster, options: ClusterOptions, host: Host, archive: Archive,
-        display: Display, stop: Stop, number: int,
+        self, cluster: Cluster, processes: Processes, host: Host, workload: Workload, references: Sequence[Reference],
+        archived: ArchivedRun, display: Display, stop: Stop,
     ) -> None:  # fmt: skip
-        self.plan, self.planned, self.cluster, self.options, self.host = plan, planned, cluster, options, host
-        self.display, self.say, self.stop = display, display.say, stop
-        started = host.now()
-        self.archived = archive.create(planned.workload.name, started)
-        pid, pid_started = host.own_process()
-        output = planned.workload.environment(planned.workload.main).get(contract.OUTPUT_DIR)
-        self.record = RunRecord(
-            name=planned.workload.name, kind=planned.workload.kind, overlay=str(Path(plan.overlay).resolve()), started=iso(started),
-            try_number=number, output=output, host=host.name(), pid=pid, pid_started=pid_started,
-            engine=CLUSTER, namespace=planned.namespace, context=cluster.context,
-        )  # fmt: skip
-        self.recorder = Recorder(self.archived, self.record, display)
+        self.cluster, self.processes, self.host, self.workload, self.references = cluster, processes, host, workload, references
+        self.archived, self.display, self.say, self.stop = archived, display, display.say, stop
+        self.recorder = Recorder(archived, archived.read(), display)
 
-    def run(self) -> RunRecord:
-        """Apply and follow; return the record, without an exit code when the user has left."""
-        try:
-            self.archived.write_plan(self.plan.to_text())
-            applied = apply(self.cluster, self.planned)
-        except BaseException:
-            shutil.rmtree(self.archived.folder)
-            raise
-        self.recorder.record = self.record = self.record.at(uid=facts.uid_of(applied))
-        self.archived.write(self.record)
-        self.say(f"applied {self.record.kind} {self.record.name} in namespace {self.record.namespace}")
-        if self.options.detach:
-            self._write(stopped_by=BY_DETACHING)
-            self._say_how_to_go_on()
-            return self.record
+    @property
+    def record(self) -> RunRecord:
+        """The run's record, as it is now."""
+        return self.recorder.record
+
+    def follow(self, start_timeout: float, delete_on_interrupt: bool = False, again: bool = False) -> RunRecord:
+        """Follow it; return the record, without an exit code when the user has left.
+
+        Args:
+            start_timeout: seconds until its first container runs.
+            delete_on_interrupt: it is deleted when the user leaves.
+            again: go on from where another follower has come to.
+
+        Raises:
+            LauncherError: it has not started, or cannot be followed.
+        """
+        position = self.archived.read_position() if again else None
         session = Session(
-            self.cluster, self.planned.workload, self.planned.namespace, facts.uid_of(applied), self.archived, self.stop,
-            self.recorder.take, self._gap, self.say,
+            self.cluster, self.workload, str(self.record.namespace), str(self.record.uid), self.archived, self.stop,
+            Listener(self.recorder.take, self._gap, self._mark, self.say), again, position,
         )  # fmt: skip
         try:
-            session.wait_for_start(self.options.start_timeout)
+            session.wait_for_start(start_timeout)
             found = session.follow()
         except LauncherError as error:
-            self._fail(session, error)
+            session.gather()
+            self.recorder.end()
+            self._end(exit_code=LauncherExitCode.LAUNCHER_FAILED, reason=error.message)
+            if isinstance(error, NotStarted) and not again:
+                self._delete()
+            self.say(f"archive: {self.archived.folder}")
             raise
         if found is None:
-            return self._leave(session)
-        session.gather()
-        return self._end(session, found)
+            session.leave()
+            self._leave(delete_on_interrupt)
+        else:
+            session.gather()
+            self.recorder.end()
+            self._finish(session, found)
+        return self.record
 
-    def _end(self, session: Session, found: Outcome) -> RunRecord:
+    def detach(self) -> RunRecord:
+        """Leave it alone, and say how to come back."""
         self.recorder.end()
+        self._write(stopped_by=BY_DETACHING)
+        record = self.record
+        where = f" -n {record.namespace}" + (f" --context {record.context}" if record.context else "")
+        self.say(f"detached: {record.kind} {record.name} goes on in the cluster")
+        self.say(f"follow:   mlops-launch logs -f {record.name}{where}")
+        self.say(f"delete:   mlops-launch delete {record.name}{where}")
+        return record
+
+    def _finish(self, session: Session, found: Outcome) -> None:
+        if self.record.gaps:
+            self._complete(session)
         kill = session.memory_kill if may_hide_a_kill(found.code) else None
         reason = f"pod {kill.pod} was killed for memory at its limit of {kill.limit}" if kill else found.reason
-        self.record = self.recorder.record.at(
-            ended=iso(self.host.now()), exit_code=ExitCode.KILLED if kill else found.code, out_of_memory=kill is not None,
-            stopped_by=self.stop.reason, reason=reason,
+        self._end(
+            exit_code=ExitCode.KILLED if kill else found.code, out_of_memory=kill is not None, stopped_by=self.stop.reason, reason=reason,
         )  # fmt: skip
-        self.recorder.write(self.record)
         self._summarize()
-        return self.record
 
-    def _fail(self, session: Session, error: LauncherError) -> None:
-        """The training has not started, or cannot be followed: keep the facts; what has not started is deleted."""
-        session.gather()
-        self.recorder.end()
-        self._write(ended=iso(self.host.now()), exit_code=LauncherExitCode.LAUNCHER_FAILED, reason=error.message)
-        if isinstance(error, NotStarted):
-            self._delete()
-        self.say(f"archive: {self.archived.folder}")
+    def _complete(self, session: Session) -> None:
+        """Fill the gaps from the copy on the output volume, where there is one."""
+        if self.record.output is None:
+            return
+        volume = LogVolume(self.cluster, self.processes, self.workload.main, self.record.output)
+        if not volume.outlives_its_pod:
+            return
+        copy = f"{self.record.output}/{contract.LOG_COPY_FILE}"
+        self.say(f"completing the archived log from {copy}")
+        try:
+            more = volume.complete(self.archived, session.main_pods, session.workload)
+        except LauncherError as error:
+            self.say(f"Warning: the archived log may not be whole: {error.message}")
+            return
+        self.recorder.record = self.record.at(gaps=())
+        self.recorder.take_figures()
+        self.say(f"the archived log is whole: {more} lines of it came from {copy}")
 
-    def _leave(self, session: Session) -> RunRecord:
-        session.leave()
+    def _leave(self, delete: bool) -> None:
+        if not delete:
+            self.detach()
+            return
         self.recorder.end()
-        if self.options.delete_on_interrupt:
-            self.say("saving, stopping and deleting; Ctrl-C again leaves at once")
-            self._write(ended=iso(self.host.now()), exit_code=ExitCode.INTERRUPTED, stopped_by="signal")
-            self._delete()
-        else:
-            self._write(stopped_by=BY_DETACHING)
-            self._say_how_to_go_on()
-        return self.record
+        self.say("saving, stopping and deleting; Ctrl-C again leaves at once")
+        self._end(exit_code=ExitCode.INTERRUPTED, stopped_by="signal")
+        self._delete()
 
     def _delete(self) -> None:
-        removal = remove(self.cluster, self.record.name, self.planned.namespace, [belongings.reference(i) for i in self.planned.objects])
+        removal = remove(self.cluster, self.record.name, str(self.record.namespace), self.references)
         for kind, name in removal.left:
             self.say(f"Warning: still there: {kind} {name}")
         if not removal.left:
             self.say(f"deleted {self.record.kind} {self.record.name} and what came with it")
 
     def _gap(self, gap: Gap) -> None:
-        self.recorder.record = self.recorder.record.at(gaps=(*self.recorder.record.gaps, (gap.after, gap.before)))
+        self._write(gaps=(*self.record.gaps, (gap.after, gap.before)))
         self.say(gap_text(gap))
 
-    def _write(self, **changes: Any) -> None:
-        self.record = self.recorder.record.at(**changes)
-        self.archived.write(self.record)
+    def _mark(self, read: tuple[str, ...], pod: str, mark: Mark) -> None:
+        self.recorder.place(Position(read, pod, self.recorder.size, mark))
 
-    def _say_how_to_go_on(self) -> None:
-        record = self.record
-        where = f" -n {record.namespace}" + (f" --context {record.context}" if record.context else "")
-        self.say(f"detached: {record.kind} {record.name} goes on in the cluster")
-        self.say(f"follow:   mlops-launch logs -f {record.name}{where}")
-        self.say(f"delete:   mlops-launch delete {record.name}{where}")
+    def _end(self, **changes: Any) -> None:
+        self._write(ended=iso(self.host.now()), **changes)
+        self.archived.remove_position()
+
+    def _write(self, **changes: Any) -> None:
+        self.recorder.record = self.record.at(**changes)
+        self.recorder.write(self.record)
 
     def _summarize(self) -> None:
         record = self.record

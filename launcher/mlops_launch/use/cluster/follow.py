@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from mlops_launch import contract
-from mlops_launch.core.logstream import Gap, LogStream
+from mlops_launch.core.logstream import Gap, LogStream, Mark
 from mlops_launch.doors.cluster import READ_S, Cluster
 from mlops_launch.doors.refusals import ApiError
 from mlops_launch.errors import LauncherError
@@ -20,6 +20,7 @@ RUNNING, ENDED, GONE = "running", "ended", "gone"
 HEAD_S: Final = 5.0  # from a container's start to its first line, without a thought of rotation
 LAST_TRIES_S: Final = 60.0  # to read the end of a log for sure
 LONGEST_PAUSE_S: Final = 2.0
+MARK_S: Final = 1.0  # between two marks
 
 Take = Callable[[bytes | Gap], None]
 
@@ -45,6 +46,8 @@ class Follower:
         since: only lines from that time on, RFC 3339.
         stop: ends it early.
         watch_rotation: look for rotations while attached, too; costs a small request every second or two.
+        begin: where another follower has come to.
+        mark: is told now and then where this one has come to.
     """
 
     def __init__(
@@ -56,6 +59,8 @@ class Follower:
         since: str | None = None,
         stop: threading.Event | None = None,
         watch_rotation: bool = True,
+        begin: Mark | None = None,
+        mark: Callable[[Mark], None] | None = None,
     ) -> None:
         self._cluster = cluster.patient(0)
         self._container = container
@@ -64,7 +69,9 @@ class Follower:
         self._since = since
         self._stop = stop or threading.Event()
         self._watch_rotation = watch_rotation
-        self._log = LogStream()
+        self._log = LogStream(begin)
+        self._mark = mark
+        self._marked_at = 0.0
         self._path = f"{cluster.path('v1', 'Pod', container.pod, container.namespace)}/log"
         self._rotations = RotationWatch(self._cluster, self._path, container.name)
 
@@ -154,6 +161,9 @@ class Follower:
                 self._rotations.heads.remove(head)
                 for gap in gaps:
                     self._take(gap)
+        if self._mark is not None and pieces and time.monotonic() > self._marked_at + MARK_S and (mark := self._log.mark) is not None:
+            self._marked_at = time.monotonic()
+            self._mark(mark)
 
 
 def head_is_missing(started: str, first: str | None, text: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -11,20 +12,22 @@ from types import FrameType
 
 from mlops_launch import contract
 from mlops_launch.contract import ExitCode, LauncherExitCode
+from mlops_launch.core import belongings
+from mlops_launch.core import pods as facts
 from mlops_launch.core.outcome import DELETED
 from mlops_launch.core.plan import Plan
-from mlops_launch.core.status import BY_DETACHING, BY_TIMEOUT, RunRecord
+from mlops_launch.core.status import BY_DETACHING, BY_TIMEOUT, CLUSTER, RunRecord
 from mlops_launch.doors.cluster import Cluster
 from mlops_launch.doors.host import Host
 from mlops_launch.doors.process import Processes
 from mlops_launch.use.archive import Archive
 from mlops_launch.use.cluster.attempt import Attempt, ClusterOptions
 from mlops_launch.use.cluster.session import PATIENCE_S
-from mlops_launch.use.cluster.submit import Submission, make_room, require_place, submission
+from mlops_launch.use.cluster.submit import Submission, apply, make_room, require_place, submission
 from mlops_launch.use.display import Display, Streams
 from mlops_launch.use.engine import Stop
 from mlops_launch.use.planning import checked_plan, redacted
-from mlops_launch.use.recorder import may_retry
+from mlops_launch.use.recorder import iso, may_retry
 
 
 class ClusterRun:
@@ -78,12 +81,35 @@ class ClusterRun:
         while True:
             make_room(cluster, planned, self.options.replace or number > 1, display.say)
             cluster = cluster.patient(PATIENCE_S)
-            attempt = Attempt(plan, planned, cluster, self.options, self.host, self.archive, display, stop, number)
-            record = attempt.run()
+            attempt = self._attempt(plan, planned, cluster, display, stop, number)
+            if self.options.detach:
+                return attempt.detach()
+            record = attempt.follow(self.options.start_timeout, self.options.delete_on_interrupt)
             if number > self.options.retries or stop.reason is not None or not may_retry(record) or record.reason == DELETED:
                 return record
             number += 1
             display.say(f"trying again: {number}")
+
+    def _attempt(self, plan: Plan, planned: Submission, cluster: Cluster, display: Display, stop: Stop, number: int) -> Attempt:
+        """Apply, and put the run into the archive."""
+        workload, started = planned.workload, self.host.now()
+        archived = self.archive.create(workload.name, started)
+        pid, pid_started = self.host.own_process()
+        record = RunRecord(
+            name=workload.name, kind=workload.kind, overlay=str(self.overlay.resolve()), started=iso(started), try_number=number,
+            output=workload.environment(workload.main).get(contract.OUTPUT_DIR), host=self.host.name(), pid=pid, pid_started=pid_started,
+            engine=CLUSTER, namespace=planned.namespace, context=cluster.context,
+        )  # fmt: skip
+        try:
+            archived.write_plan(plan.to_text())
+            applied = apply(cluster, planned)
+        except BaseException:
+            shutil.rmtree(archived.folder)
+            raise
+        archived.write(record.at(uid=facts.uid_of(applied)))
+        display.say(f"applied {workload.kind} {workload.name} in namespace {planned.namespace}")
+        references = [belongings.reference(item) for item in planned.objects]
+        return Attempt(cluster, self.processes, self.host, workload, references, archived, display, stop)
 
 
 @contextmanager

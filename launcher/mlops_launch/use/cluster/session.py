@@ -6,11 +6,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from mlops_launch.core import outcome as ends
 from mlops_launch.core import pods as facts
-from mlops_launch.core.logstream import Gap
+from mlops_launch.core.logstream import Gap, LogStream, Mark
 from mlops_launch.core.outcome import MemoryKill, Outcome
 from mlops_launch.core.pods import Object
 from mlops_launch.core.status import BY_DETACHING, BY_TIMEOUT
@@ -18,7 +19,7 @@ from mlops_launch.core.workload import Workload
 from mlops_launch.doors.cluster import Cluster
 from mlops_launch.doors.refusals import ApiError
 from mlops_launch.errors import LauncherError
-from mlops_launch.use.archive import ArchivedRun
+from mlops_launch.use.archive import ArchivedRun, Position
 from mlops_launch.use.cluster.follow import ENDED, GONE, RUNNING, Container, Follower
 from mlops_launch.use.cluster.observe import Observer
 from mlops_launch.use.cluster.startup import Startup, related_events
@@ -31,7 +32,25 @@ MARK_S: Final = 30.0  # from the container's end to the operator's word on it
 LINES_S: Final = 10.0  # for the workers' last lines
 QUEUED: Final = 64  # chunks that may wait to be shown
 
-Item = bytes | Gap | LauncherError | None  # None: the log has ended
+Item = bytes | Gap | Mark | LauncherError | None  # None: the log has ended
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of a session.
+
+    Args:
+        take: gets the training's log.
+        gap: is told where lines of it may be missing.
+        mark: is told now and then what else is needed to go on from here: the pods that were read to their end, the uid
+            of the one that is being read, and its mark.
+        say: gets talk.
+    """
+
+    take: Callable[[bytes], None]
+    gap: Callable[[Gap], None]
+    mark: Callable[[tuple[str, ...], str, Mark], None]
+    say: Callable[[str], None]
 
 
 class Session:
@@ -44,22 +63,23 @@ class Session:
         uid: the applied object's.
         run: where its other pods' logs and its events go.
         stop: why the user, or the clock, wants it to stop.
-        take: gets the training's log.
-        gap: is told where lines may be missing.
-        say: gets talk.
+        listener: hears of it.
+        again: whether another session has followed it before.
+        position: where that one has come to; None when it has not come far.
     """
 
     def __init__(
-        self, cluster: Cluster, workload: Workload, namespace: str, uid: str, run: ArchivedRun, stop: Stop,
-        take: Callable[[bytes], None], gap: Callable[[Gap], None], say: Callable[[str], None],
+        self, cluster: Cluster, workload: Workload, namespace: str, uid: str, run: ArchivedRun, stop: Stop, listener: Listener,
+        again: bool = False, position: Position | None = None,
     ) -> None:  # fmt: skip
         self._cluster, self._workload, self._namespace, self._run, self._stop = cluster, workload, namespace, run, stop
-        self._take, self._gap, self._say = take, gap, say
+        self._listener, self._say, self._again, self._position = listener, listener.say, again, position
         self._observer = Observer(cluster, workload, namespace, uid)
-        self._workers = WorkerLogs(cluster, namespace, run)
+        self._workers = WorkerLogs(cluster, namespace, run, again)
         self._items: queue.Queue[Item] = queue.Queue(QUEUED)
         self._following: str | None = None  # the uid of the pod whose log is being read
-        self._read: set[str] = set()  # uids of pods whose log has been read to its end
+        # uids of pods whose log has been read to its end
+        self._read: set[str] = set(position.read if position else ())
         self._ended_at: float | None = None
         self._asked_to_stop = False
 
@@ -67,6 +87,17 @@ class Session:
     def memory_kill(self) -> MemoryKill | None:
         """Who was killed for memory, or None."""
         return ends.memory_kill(self._observer.pods, self._workers.memory_lines)
+
+    @property
+    def main_pods(self) -> list[Object]:
+        """The pods whose log is the training's and that have started, oldest first."""
+        mains = ends.main_pods(self._workload.kind, self._observer.pods)
+        return [pod for pod in mains if facts.started_at(pod) is not None]
+
+    @property
+    def workload(self) -> Object | None:
+        """The Pod or MPIJob as it is now; None when it is gone."""
+        return self._observer.workload
 
     def wait_for_start(self, limit: float) -> None:
         """Return when the training's container runs, when it has ended, or when the user wants to leave.
@@ -149,17 +180,25 @@ class Session:
         """Begin with the log of the oldest pod that trains and was not read yet."""
         if self._following is not None:
             return
-        for pod in ends.main_pods(self._workload.kind, self._observer.pods):
+        pods, position = self.main_pods, self._position
+        self._position = None
+        if position is not None and position.pod not in map(facts.uid_of, pods):
+            self._listener.gap(Gap(LogStream(position.mark).last, None))
+        for pod in pods:
             uid = facts.uid_of(pod)
-            if uid not in self._read and facts.started_at(pod) is not None:
+            if uid not in self._read:
                 self._following = uid
-                container = Container(facts.name_of(pod), facts.container(pod), self._namespace)
-                threading.Thread(target=self._read_log, args=(container, uid), name="log", daemon=True).start()
+                mark = position.mark if position is not None and position.pod == uid else None
+                # One that has been followed from its start has its beginning.
+                started = facts.started_at(pod) if self._again and mark is None else None
+                container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started)
+                threading.Thread(target=self._read_log, args=(container, uid, mark), name="log", daemon=True).start()
                 return
 
-    def _read_log(self, container: Container, uid: str) -> None:
+    def _read_log(self, container: Container, uid: str, mark: Mark | None) -> None:
+        put = self._items.put
         try:
-            Follower(self._cluster, container, lambda: self._look(uid), self._items.put).run()
+            Follower(self._cluster, container, lambda: self._look(uid), put, begin=mark, mark=put).run()
         except LauncherError as error:
             self._items.put(error)
         self._items.put(None)
@@ -175,9 +214,12 @@ class Session:
                     self._following = None
                     return
                 if isinstance(item, bytes):
-                    self._take(item)
+                    self._listener.take(item)
                 elif isinstance(item, Gap):
-                    self._gap(item)
+                    self._listener.gap(item)
+                elif isinstance(item, Mark):
+                    assert self._following is not None
+                    self._listener.mark(tuple(self._read), self._following, item)
                 elif isinstance(item, ApiError):
                     self._say(f"Warning: the log cannot be read: {item.message}")
                 item = self._items.get_nowait()
@@ -192,8 +234,7 @@ class Session:
 
     def _all_read(self) -> bool:
         """Return whether nothing is left to be read: of a pod that has started, and of the queue."""
-        mains = ends.main_pods(self._workload.kind, self._observer.pods)
-        return self._items.empty() and all(facts.uid_of(pod) in self._read for pod in mains if facts.started_at(pod) is not None)
+        return self._items.empty() and all(facts.uid_of(pod) in self._read for pod in self.main_pods)
 
     def _outcome(self) -> Outcome | None:
         pods: list[Object] = self._observer.pods

@@ -21,12 +21,20 @@ MOST: Final = 64  # pods followed at a time: each takes a connection; their logs
 
 
 class WorkerLogs:
-    """Writes each worker's log to the archive and looks for lines on memory."""
+    """Writes each worker's log to the archive and looks for lines on memory.
 
-    def __init__(self, cluster: Cluster, namespace: str, run: ArchivedRun) -> None:
+    Args:
+        cluster: where.
+        namespace: the workers'.
+        run: gets the logs.
+        again: others have written them before: pods that are there are read once more, from their beginning.
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str, run: ArchivedRun, again: bool = False) -> None:
         self.memory_lines: list[dict[str, str]] = []
-        self._cluster, self._namespace, self._run = cluster, namespace, run
+        self._cluster, self._namespace, self._run, self._again = cluster, namespace, run, again
         self._threads: dict[str, threading.Thread] = {}
+        self._seen: set[str] = set()  # names
         self._stop = threading.Event()
 
     def follow(self, pods: Sequence[Object], look: Callable[[str], str]) -> None:
@@ -43,6 +51,9 @@ class WorkerLogs:
             if sum(thread.is_alive() for thread in self._threads.values()) >= MOST:
                 return
             container = Container(facts.name_of(pod), facts.container(pod), self._namespace)
+            if self._again and container.pod not in self._seen:
+                self._run.remove_pod_log(container.pod)
+            self._seen.add(container.pod)
             thread = threading.Thread(target=self._write, args=(container, uid, look), name=f"log {container.pod}", daemon=True)
             self._threads[uid] = thread
             thread.start()
