@@ -135,6 +135,8 @@ class Attempt:
             self._complete(session)
         kill = session.memory_kill if may_hide_a_kill(found.code) else None
         reason = f"pod {kill.pod} was killed for memory at its limit of {kill.limit}" if kill else found.reason
+        if self.stop.reason == BY_DETACHING:  # too late: there is nothing to leave any more
+            self.stop.reason = None
         self._end(
             exit_code=ExitCode.KILLED if kill else found.code, out_of_memory=kill is not None, stopped_by=self.stop.reason, reason=reason,
         )  # fmt: skip
@@ -142,7 +144,8 @@ class Attempt:
 
     def _complete(self, session: Session) -> None:
         """Fill the gaps from the copy on the output volume, where there is one."""
-        if self.record.output is None:
+        pods = session.main_pods
+        if self.record.output is None or not pods:
             return
         volume = LogVolume(self.cluster, self.processes, self.workload.main, self.record.output)
         if not volume.outlives_its_pod:
@@ -150,7 +153,7 @@ class Attempt:
         copy = f"{self.record.output}/{contract.LOG_COPY_FILE}"
         self.say(f"completing the archived log from {copy}")
         try:
-            more = volume.complete(self.archived, session.main_pods, session.workload)
+            more = volume.complete(self.archived, pods, session.workload)
         except LauncherError as error:
             self.say(f"Warning: the archived log may not be whole: {error.message}")
             return
