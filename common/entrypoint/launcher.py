@@ -12,6 +12,8 @@ The first process of the launcher's container, and of a local run. Standard libr
   log away, the output volume keeps it. NUL bytes are left out: mpirun puts one behind each of its own messages.
   A closed stdout or a copy that cannot be written is said once on stderr and does not stop the training.
   OUTPUT_DIR/launcher.log.starts has a line for each container: where in the copy its part begins, when, which host.
+* mpirun starts when the names of all workers have an address: a Service's names reach the cluster's DNS some time after
+  the pods are ready, and mpirun gives up at the first one that it cannot resolve.
 * When a rank dies, mpirun ends with 137, or with what the others made of the broken connection, whichever it hears of
   first. The others' code is MPI's own and says nothing to anybody: it becomes 255, as when mpirun itself loses a worker.
 * A rank killed for memory is seen by its worker's entry point alone, whose log goes with its pod: what that one has put
@@ -35,6 +37,9 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+HOSTFILE = "PRTE_MCA_prte_default_hostfile"
+NAMES_S = 120.0  # for names; then mpirun may say what is wrong
+NAMES_TOLD_S = 2.0  # waiting that long is worth a line
 GRACE_S = 120.0  # as terminationGracePeriodSeconds in the overlays
 RESEND_S = 5.0  # between two SIGUSR1 to a command that has not ended
 DRAIN_S = 1.0  # for orphans that hold the pipe open when the command has ended
@@ -81,6 +86,10 @@ class Launcher:
     def run(self, argv: Sequence[str]) -> int:
         """Start the command, follow it to its end, leave nothing behind; return the exit code."""
         wake = self._watch_signals()
+        if os.path.basename(argv[0]) == "mpirun":
+            self._await_names()
+            if self.asked:
+                return INTERRUPTED
         try:
             process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0, preexec_fn=_prepare_child
@@ -103,6 +112,20 @@ class Launcher:
         if code in (KILLED, WORKER_LOST) and self._repeat_memory_kills():
             code = KILLED
         return INTERRUPTED if self.asked and code == 128 + signal.SIGUSR1 else code
+
+    def _await_names(self) -> None:
+        """Return when the hostfile's names have addresses, when a signal has come, or when it takes too long."""
+        hosts = [line.split()[0] for line in _content(os.environ.get(HOSTFILE) or os.devnull).decode().splitlines() if line.strip()]
+        begun, told = time.monotonic(), False
+        while not self.asked:
+            hosts = [host for host in hosts if not _resolves(host)]
+            waited = time.monotonic() - begun
+            if not hosts or waited > NAMES_S:
+                return
+            if waited > NAMES_TOLD_S and not told:
+                told = True
+                self._write(f"waiting for the DNS: no address yet for {len(hosts)} workers: {hosts[0]}\n".encode())
+            time.sleep(0.5)
 
     def _copy_output(self, pipe: int, wake: int) -> None:
         """Copy the pipe until its end, which comes at the latest when the command and its orphans are gone."""
@@ -207,6 +230,13 @@ def _kill_children() -> None:
             for pid in map(int, pids):
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
 
 
 def _content(path: str) -> bytes:

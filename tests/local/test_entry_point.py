@@ -172,3 +172,57 @@ def test_the_commands_own_killer_is_its_parents_death(enter):
     while os.path.exists(f"/proc/{child}") and " Z " not in Path(f"/proc/{child}/stat").read_text():
         assert time.monotonic() < until, "survived"
         time.sleep(0.02)
+
+
+@pytest.fixture
+def mpirun(tmp_path, environment):
+    """Start the entry point around a program `mpirun` that says it runs, with this hostfile."""
+    program, hostfile = tmp_path / "mpirun", tmp_path / "hostfile"
+    program.write_text("#!/bin/sh\necho mpirun runs\n")
+    program.chmod(0o755)
+
+    def start(hosts, **options):
+        hostfile.write_text("".join(f"{host} slots=1\n" for host in hosts))
+        variables = environment | {"PRTE_MCA_prte_default_hostfile": str(hostfile), "OUTPUT_DIR": str(tmp_path)}
+        argv = [sys.executable, *options.pop("python", [str(ENTRY_POINT)]), str(program)]
+        return subprocess.Popen(argv, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+    return start
+
+
+def test_mpirun_starts_at_once_when_all_names_have_an_address(mpirun):
+    begun = time.monotonic()
+    assert mpirun(["localhost", "127.0.0.1"]).communicate(timeout=30) == (b"mpirun runs\n", b"")
+    assert time.monotonic() - begun < 2
+
+
+def test_mpirun_waits_for_names_and_the_log_says_so(mpirun, tmp_path):
+    """The seventh question for a name gets an address, after three seconds."""
+    program = f"""
+import socket, sys
+sys.path.insert(0, {str(ENTRY_POINT.parent)!r})
+import launcher
+asked = []
+def answer(host, port):
+    asked.append(host)
+    if host == "job-worker-1" and asked.count(host) < 7:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    return [host]
+socket.getaddrinfo = answer
+code = launcher.main(sys.argv[1:])
+assert asked.count("job-worker-0") == 1 and asked.count("job-worker-1") == 7, asked
+sys.exit(code)
+"""
+    process = mpirun(["job-worker-0", "job-worker-1"], python=["-c", program])
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, b"")
+    assert output == b"waiting for the DNS: no address yet for 1 workers: job-worker-1\nmpirun runs\n"
+    assert (tmp_path / "launcher.log").read_bytes() == output
+
+
+def test_a_signal_ends_the_wait_for_names(mpirun):
+    process = mpirun(["no-such-worker.invalid"])
+    assert process.stdout.readline().startswith(b"waiting for the DNS: ")
+    process.terminate()
+    assert process.communicate(timeout=30)[0] == b""
+    assert process.returncode == 143

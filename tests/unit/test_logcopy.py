@@ -9,31 +9,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_launch.core.logcopy import Part, lines_more, part
+from mlops_launch.core.pods import hostname_of
 
 STARTS = """\
 offset=0 time=1000.5 host=training
 offset=10 time=2000.5 host=training
-offset=25 time=3000.5 host=job-launcher-abcde
+offset=25 time=3000.5 host=job-launcher
 half a li"""
 
 
 @pytest.mark.parametrize(
-    ("pod", "started", "found"),
+    ("host", "started", "found"),
     [
         ("training", 1000, Part(0, 10)),
         ("training", 2000, Part(10, 25)),
         ("training", 2001, None),
-        ("job-launcher-abcde", 3000, Part(25, 40)),
-        ("job-launcher-other", 0, None),
+        ("job-launcher", 3000, Part(25, 40)),
+        ("other-launcher", 0, None),
     ],
 )
-def test_a_container_is_known_by_its_host_and_its_start(pod: str, started: int, found: Part | None) -> None:
-    assert part(STARTS, 40, pod, datetime.fromtimestamp(started, timezone.utc)) == found
+def test_a_container_is_known_by_its_host_and_its_start(host: str, started: int, found: Part | None) -> None:
+    assert part(STARTS, 40, host, datetime.fromtimestamp(started, timezone.utc)) == found
 
 
-def test_a_hostname_is_a_pods_name_cut_to_63_letters() -> None:
-    starts = f"offset=0 time=1.0 host={'n' * 62}\n"
-    assert part(starts, 5, "n" * 62 + "-abcde", datetime.fromtimestamp(0, timezone.utc)) == Part(0, 5)
+def test_a_hostname_is_the_pods_own_or_its_name_cut_to_63_letters() -> None:
+    assert hostname_of({"metadata": {"name": "n" * 62 + "-abcde"}, "spec": {}}) == "n" * 62
+    assert hostname_of({"metadata": {"name": "job-launcher-abcde"}, "spec": {"hostname": "job-launcher"}}) == "job-launcher"
 
 
 LINES = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n"]), max_size=8)

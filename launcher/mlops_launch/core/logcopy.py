@@ -8,8 +8,6 @@ from datetime import datetime
 
 from mlops_launch import contract
 
-HOSTNAME_MAX = 63  # a pod's name is cut to it to make its hostname
-
 
 @dataclass(frozen=True)
 class Part:
@@ -24,18 +22,17 @@ class Part:
     end: int
 
 
-def part(starts: str, size: int, pod: str, started: datetime) -> Part | None:
+def part(starts: str, size: int, host: str, started: datetime) -> Part | None:
     """Return what one container has written to the copy, or None when that is not known.
 
     Args:
         starts: the text of `launcher.log.starts`: `offset=BYTES time=UNIX_SECONDS host=NAME` a line, oldest first.
         size: of the copy, bytes.
-        pod: the pod's name.
+        host: the pod's hostname.
         started: when its container started.
     """
     lines = [contract.parse_fields(line) for line in starts.splitlines()]
     known = [fields for fields in lines if {"offset", "time", "host"} <= fields.keys()]
-    host = pod[:HOSTNAME_MAX].rstrip("-.")
     for fields, following in zip(known, [*known[1:], {"offset": str(size)}], strict=True):
         if fields["host"] == host and float(fields["time"]) >= started.timestamp():
             return Part(int(fields["offset"]), int(following["offset"]))

@@ -11,6 +11,7 @@ Object = Mapping[str, Any]
 JOB_NAME: Final = "training.kubeflow.org/job-name"
 JOB_ROLE: Final = "training.kubeflow.org/job-role"
 LAUNCHER: Final = "launcher"
+HOSTNAME_MAX: Final = 63
 OOM_KILLED: Final = "OOMKilled"
 
 
@@ -30,6 +31,11 @@ class ContainerEnd:
 def name_of(item: Object) -> str:
     """Return an object's name."""
     return str(item["metadata"]["name"])
+
+
+def hostname_of(pod: Object) -> str:
+    """Return the hostname that a pod's processes see: its own, as mpi-operator gives one to launchers, else its name, cut."""
+    return str(pod["spec"].get("hostname") or name_of(pod)[:HOSTNAME_MAX].rstrip("-."))
 
 
 def uid_of(item: Object) -> str:

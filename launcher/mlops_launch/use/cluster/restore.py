@@ -133,7 +133,7 @@ class LogVolume:
             self._exec(reader, file, SIZE_AND_STARTS, self._copy)
             file.seek(0)
             size, _, starts = file.read().decode(errors="replace").partition("\n")
-        found = [logcopy.part(starts, int(size), facts.name_of(pod), moment(str(facts.started_at(pod)))) for pod in pods]
+        found = [logcopy.part(starts, int(size), facts.hostname_of(pod), moment(str(facts.started_at(pod)))) for pod in pods]
         if None in found:
             raise LauncherError(f"the copy does not say what this run has written: {self._copy}.starts")
         return [part for part in found if part is not None]
