@@ -43,4 +43,4 @@ def test_our_own_code_is_the_small_last_layers(image: TrainingImage) -> None:
     base, system, packages, horovod, *own = image.layer_sizes
     assert packages > 1 << 30
     assert sum(own) < 16 << 20
-    assert sum(image.layer_sizes) < 2100 << 20
+    assert sum(image.layer_sizes) < 2200 << 20
