@@ -14,10 +14,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 if __name__ == "__main__":
@@ -59,9 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         _log(f"Error: {error}")
         return int(error.code)
-    except KeyboardInterrupt:
-        _log("Error: interrupted\n\nhint: the same command goes on where it stopped")
-        return int(ExitCode.INTERRUPTED)
     return int(ExitCode.SUCCESS)
 
 
@@ -164,5 +163,17 @@ def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    """End without unwinding, as a SIGKILL does, which a preparation survives.
+
+    A KeyboardInterrupt that comes while a thread pool holds a lock leaves it locked, and the pool's end waits for ever.
+    """
+    begin = "\n" if sys.stderr.isatty() else ""  # behind the bar
+    os.write(2, f"{begin}Error: interrupted\n\nhint: the same command goes on where it stopped\n".encode())
+    os._exit(ExitCode.INTERRUPTED)
+
+
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _end_at_once)
     sys.exit(main())

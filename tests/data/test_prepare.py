@@ -135,7 +135,10 @@ def test_a_preparation_that_was_killed_or_interrupted_goes_on_and_ends_with_the_
         assert child.poll() is None and time.monotonic() < deadline, child.communicate()
         time.sleep(0.002)
     child.send_signal(sent)
-    stdout, stderr = child.communicate()
+    try:
+        stdout, stderr = child.communicate(timeout=30)
+    finally:
+        child.kill()
     assert (stdout, child.returncode) == (b"", code)
     assert stderr.endswith(message)
     assert not (output / "manifest.json").exists()
