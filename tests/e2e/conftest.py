@@ -122,11 +122,11 @@ def namespace(request: pytest.FixtureRequest, kubectl: Kubectl, artifacts: Path)
     name = f"{slug}-{secrets.token_hex(3)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "mlops-launch/e2e": "true"}
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    # A pod made before its service account is refused.
-    deadline = time.monotonic() + 30
+    # A pod made before its service account is refused. Controllers look again up to 30 s after the API server was away.
+    deadline = time.monotonic() + 120
     while kubectl("-n", name, "get", "serviceaccount", "default", check=False).returncode != 0:
         if time.monotonic() > deadline:
-            raise ClusterError(f"no default service account after 30 s in namespace: {name}")
+            raise ClusterError(f"no default service account after 120 s in namespace: {name}")
         time.sleep(0.1)
     try:
         yield name

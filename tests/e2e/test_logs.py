@@ -142,11 +142,16 @@ def test_it_is_as_fast_as_kubectl(launch: Launcher, kubectl: Kubectl, namespace:
     # At once, so that much of it is in the file when the container ends: then nothing is rotated any more.
     program = """
         import os
-        rest = memoryview(b"".join(b"%06d %s\\n" % (number, b"x" * 91) for number in range(600_000)))
+        rest = memoryview(b"".join(b"%06d %s\\n" % (number, b"x" * 91) for number in range(400_000)))
         while rest:
             rest = rest[os.write(1, rest[: 1 << 20]) :]
     """
-    assert launch("run", str(workloads.pod(tmp_path / "overlay", program))).code == 0
+    overlay = str(workloads.pod(tmp_path / "overlay", program))
+    # When the last rotation comes is chance; in a short log the start of both programs would be what is measured.
+    for _ in range(8):
+        assert launch("run", overlay).code == 0
+        if kubectl("-n", namespace, "logs", "small-training").stdout.count("\n") >= LINES:
+            break
     theirs, ours = [], []
     # Five pairs on a calm machine; on a busy one up to fifteen, all of which count.
     for _ in range(3):
