@@ -1,4 +1,4 @@
-"""The door to the API server: the only module that imports the `kubernetes` client, and only when it connects.
+"""The door to the API server; with kubeconfig.py the only module that imports the `kubernetes` client, and only when it connects.
 
 Objects are plain dictionaries, as the API's JSON has them: a list of 500 pods becomes no 500 object trees.
 """
@@ -9,20 +9,19 @@ import copy
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from mlops_launch.doors.kubeconfig import access
 from mlops_launch.doors.refusals import REJECTED_HINT, ApiError, Disconnected, missing_kind, refusal, unreachable
 from mlops_launch.doors.stream import Stream
-from mlops_launch.errors import LauncherError, UsageError
+from mlops_launch.errors import LauncherError
 
 FIELD_MANAGER: Final = "mlops-launch"
 CONNECT_S, READ_S = 10.0, 60.0  # time limits of one request
 BUSY_S: Final = 20.0  # for a server that answers, but is starting or busy
 PAGE: Final = 500  # objects in one answer, as kubectl asks for
 RETRIED: Final = frozenset({429, 500, 502, 503, 504})
-SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 Json = dict[str, Any]
 
@@ -63,29 +62,10 @@ class Cluster:
 
         Raises:
             UsageError: there is no such context.
-            LauncherError: there is no kubeconfig, or it cannot be used.
+            LauncherError: no cluster is known, or its credentials cannot be had.
         """
-        from kubernetes import client, config
-
-        settings = client.Configuration()
-        settings.retries = False  # retried here, with a say in what
-        settings.connection_pool_maxsize = 100
-        try:
-            contexts, current = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
-        except config.ConfigException as error:
-            if context is None and SERVICE_ACCOUNT.exists():
-                config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-                return cls(client.ApiClient(settings), None, namespace or SERVICE_ACCOUNT.read_text().strip())
-            hint = "set KUBECONFIG, or write ~/.kube/config; `mlops-launch run OVERLAY --local` needs no cluster"
-            raise LauncherError(f"no cluster is known: {error}", hint) from error
-        found = next((c for c in contexts if c["name"] == (context or (current or {}).get("name"))), None)
-        if found is None:
-            raise UsageError(f"no such context in the kubeconfig: {context}", f"known: {', '.join(c['name'] for c in contexts)}")
-        try:
-            config.load_kube_config(context=found["name"], client_configuration=settings)  # type: ignore[no-untyped-call]
-        except (config.ConfigException, OSError) as error:
-            raise LauncherError(f"cannot use the kubeconfig's context {found['name']}: {error}", "`kubectl get ns` says more") from error
-        return cls(client.ApiClient(settings), found["name"], namespace or found["context"].get("namespace") or "default")
+        way = access(context)
+        return cls(way.api, way.context, namespace or way.namespace)
 
     def patient(self, seconds: float) -> Cluster:
         """Return this cluster with another patience."""
