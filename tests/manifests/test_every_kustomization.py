@@ -30,7 +30,7 @@ OFFLINE = [folder for folder in kustomizations() if folder not in NEEDS_NETWORK]
 
 def test_the_search_finds_the_overlays_and_what_a_platform_engineer_applies() -> None:
     expected = {"quickstart/k8s/mlops/single-node", "quickstart/k8s/mlops/multi-node"}
-    expected |= {"k8s/gc"} | {f"k8s/storage/{kind}" for kind in ("default", "nfs", "hostpath", "loader")}
+    expected |= {"k8s/gc", "k8s/rbac", "k8s/quota"} | {f"k8s/storage/{kind}" for kind in ("default", "nfs", "hostpath", "loader")}
     assert expected <= set(OFFLINE)
 
 

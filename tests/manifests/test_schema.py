@@ -24,6 +24,7 @@ MODELS = {
     "PersistentVolume": client.V1PersistentVolume,
     "PersistentVolumeClaim": client.V1PersistentVolumeClaim,
     "Pod": client.V1Pod,
+    "ResourceQuota": client.V1ResourceQuota,
     "Role": client.V1Role,
     "RoleBinding": client.V1RoleBinding,
     "ServiceAccount": client.V1ServiceAccount,

@@ -36,6 +36,8 @@ def command(context: click.Context, target: str, kube_context: str | None, names
         note(f"kept, another training uses it: {kind} {name}")
     for kind, name in removal.left:
         click.echo(f"left {kind} {name}")
+    for line in removal.warnings:
+        note(line)
     if removal.left:
         note("\nhint: is its node alive? `kubectl describe` says what it waits for")
         context.exit(1)

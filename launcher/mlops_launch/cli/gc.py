@@ -38,14 +38,18 @@ def command(
     cluster = Cluster.connect(kube_context, namespace)
     found = old_jobs(cluster, None if all_namespaces else cluster.namespace, _age(older_than), datetime.now(timezone.utc))
     left = 0
+    warnings: dict[str, None] = {}  # each once
     for item in found:
         name, place = facts.name_of(item), str(item["metadata"]["namespace"])
         if not dry_run:
             removal = remove(cluster, name, place, ())
             left += len(removal.left)
+            warnings |= dict.fromkeys(removal.warnings)
             for kind, other in removal.left:
                 click.echo(f"left {kind} {other} in namespace {place}")
         click.echo(f"{'would delete' if dry_run else 'deleted'} {item['kind']} {name} in namespace {place}")
+    for line in warnings:
+        note(line)
     if not found:
         note(f"nothing ended longer than {older_than} ago")
     if left:

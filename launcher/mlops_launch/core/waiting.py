@@ -81,6 +81,10 @@ def _of_workload(workload: Object, events: Sequence[Object]) -> list[Cause]:
             )
         elif "exceeded quota" in message:
             found.append(Cause(f"the namespace's quota is used up: {message}", "ask for less, or delete what is not needed"))
+        elif "failed quota" in message:
+            found.append(
+                Cause(f"the namespace's quota demands requests and limits: {message}", "give them in the overlay's patch file", final=True)
+            )
         else:
             found.append(
                 Cause(f"{about} {event['involvedObject']['name']}: {event.get('reason')}: {message}", "`kubectl describe` says more")

@@ -57,6 +57,8 @@ def refusal(method: str, path: str, status: int, body: bytes) -> ApiError:
         return ApiError(f"the namespace's Pod Security refuses the pod: {message}", "the overlays fit `restricted`: see the patch", status)
     if status == 403 and "exceeded quota" in message:
         return ApiError(f"the namespace's quota is used up: {message}", "`kubectl describe quota`; ask for less, or delete", status)
+    if status == 403 and "failed quota" in message:
+        return ApiError(f"the namespace's quota demands requests and limits: {message}", "give them in the overlay's patch file", status)
     if status == 403:
         return ApiError(f"not allowed: {message}", "ask for the right, or choose another `--namespace` or `--context`", status)
     if status == 404:

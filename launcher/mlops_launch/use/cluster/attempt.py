@@ -172,6 +172,8 @@ class Attempt:
 
     def _delete(self) -> None:
         removal = remove(self.cluster, self.record.name, str(self.record.namespace), self.references)
+        for line in removal.warnings:
+            self.say(line)
         for kind, name in removal.left:
             self.say(f"Warning: still there: {kind} {name}")
         if not removal.left:

@@ -72,6 +72,7 @@ class Follower:
         self._log = LogStream(begin)
         self._mark = mark
         self._marked_at = 0.0
+        self._allowed = begin is not None  # to read this log; what refuses it later may be a server that has just started
         self._path = f"{cluster.path('v1', 'Pod', container.pod, container.namespace)}/log"
         self._rotations = RotationWatch(self._cluster, self._path, container.name)
 
@@ -131,9 +132,10 @@ class Follower:
         try:
             stream = self._cluster.open(self._path, READ_S, **query)
         except LauncherError as error:
-            if strict or isinstance(error, ApiError) and error.status in (401, 403):
+            if strict or isinstance(error, ApiError) and error.status in (401, 403) and not self._allowed:
                 raise
             return None
+        self._allowed = True
         self._log.begin()
         try:
             while not self._stop.is_set():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,8 +26,6 @@ OURS_ONLY: Final = f"{PART_OF}={OURS}"
 # Pods that an operator made are its workload's; only pods without that label are workloads.
 NO_WORKERS: Final = f"{OURS_ONLY},!{facts.JOB_NAME}"
 
-Say = Callable[[str], None]
-
 
 @dataclass
 class Removal:
@@ -37,11 +35,18 @@ class Removal:
         deleted: kind and name of what is gone.
         kept: what another workload still uses.
         left: what should be gone and is not.
+        unseen: kinds that this user may not list: nobody knows what is left of them.
     """
 
     deleted: list[Reference] = field(default_factory=list)
     kept: list[Reference] = field(default_factory=list)
     left: list[Reference] = field(default_factory=list)
+    unseen: set[str] = field(default_factory=set)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was not looked at, a line each."""
+        return [f"Warning: not looked at, since this user may not list it: {kind}" for kind in sorted(self.unseen)]
 
 
 def listing(cluster: Cluster, api_version: str, kind: str, namespace: str | None) -> str:
@@ -83,27 +88,31 @@ def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Refere
     mine = [item for item in all_of_ours if facts.name_of(item) == name]
     others = [item for item in all_of_ours if facts.name_of(item) != name and outcome.finished(item) is None]
     instance = next((belongings.labels(item).get(INSTANCE) for item in mine), None) or name
+    planned = set(planned)
     wanted = {*planned, *(named for item in mine for named in belongings.references(item))}
-    ours, kept = belongings.doomed(_listed(cluster, namespace, OURS_ONLY), instance, wanted, others)
+    removal = Removal()
+    listed = _listed(cluster, namespace, removal.unseen, OURS_ONLY, needed={kind for kind, _ in planned})
+    ours, kept = belongings.doomed(listed, instance, wanted, others)
     doomed = [item for item in ours if facts.JOB_NAME not in belongings.labels(item) and item["kind"] != "Pod"]
     if not mine and not doomed:
-        return Removal()
+        return removal
     for workload in mine:
         cluster.delete(_path_of(cluster, workload, namespace), facts.uid_of(workload), "Foreground")
     for item in doomed:
         cluster.delete(_path_of(cluster, item, namespace), facts.uid_of(item))
-    removal = Removal([belongings.reference(item) for item in (*mine, *doomed)], [belongings.reference(item) for item in kept])
-    removal.left = _wait(cluster, namespace, name, mine, doomed, wait_s)
+    removal.deleted = [belongings.reference(item) for item in (*mine, *doomed)]
+    removal.kept = [belongings.reference(item) for item in kept]
+    removal.left = _wait(cluster, namespace, name, mine, doomed, removal.unseen, wait_s)
     return removal
 
 
 def _wait(
-    cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object], wait_s: float | None
+    cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object], unseen: set[str], wait_s: float | None
 ) -> list[Reference]:
     """Wait until nothing is left of these objects and of what they own; return what is."""
     until = None
     while True:
-        left = _left(cluster, namespace, name, mine, doomed)
+        left = _left(cluster, namespace, name, mine, doomed, unseen)
         if not left:
             return []
         if until is None:
@@ -114,7 +123,7 @@ def _wait(
         time.sleep(POLL_S)
 
 
-def _left(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object]) -> list[Object]:
+def _left(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object], unseen: set[str]) -> list[Object]:
     uids = {facts.uid_of(item) for item in (*mine, *doomed)}
     left: list[Object] = []
     for item in mine:
@@ -123,7 +132,7 @@ def _left(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], d
             left.append({**found, "kind": item["kind"]})
     if left:
         return left  # a foreground deletion: what it owns is still there
-    everything = _listed(cluster, namespace)
+    everything = _listed(cluster, namespace, unseen)
     found_again = [item for item in everything if facts.uid_of(item) in uids]
     of_job = any(item["kind"] == "MPIJob" for item in mine)
     labelled = [item for item in everything if of_job and belongings.labels(item).get(facts.JOB_NAME) == name]
@@ -151,13 +160,24 @@ def ended_at(item: Object) -> str | None:
     return str(found or facts.made(item))
 
 
-def _listed(cluster: Cluster, namespace: str, selector: str | None = None) -> list[Json]:
+def _listed(
+    cluster: Cluster, namespace: str, unseen: set[str], selector: str | None = None, needed: Container[str] = frozenset()
+) -> list[Json]:
+    """Return the objects of the kinds that are looked at; a kind that may not be listed is added to `unseen`, unless it is needed."""
     query = {"labelSelector": selector} if selector else {}
-    return [
-        {**item, "kind": kind, "apiVersion": version}
-        for version, kind in LOOKED_AT
-        for item in cluster.list(cluster.path(version, kind, None, namespace), **query)
-    ]
+    found: list[Json] = []
+    for version, kind in LOOKED_AT:
+        if kind in unseen:
+            continue
+        try:
+            items = cluster.list(cluster.path(version, kind, None, namespace), **query)
+        except ApiError as error:
+            if error.status != 403 or kind in needed:
+                raise
+            unseen.add(kind)
+            continue
+        found += ({**item, "kind": kind, "apiVersion": version} for item in items)
+    return found
 
 
 def _path_of(cluster: Cluster, item: Object, namespace: str) -> str:
