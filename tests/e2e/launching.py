@@ -71,15 +71,15 @@ class Launcher:
         self.folder, self.kubectl, self.namespace = folder, kubectl, namespace
         self.started: list[Started] = []
 
-    def start(self, verb: str, *words: str) -> Started:
-        """Starts a verb; the namespace is given to it."""
+    def start(self, verb: str, *words: str, program: tuple[str, ...] = ("-m", "mlops_launch")) -> Started:
+        """Starts a verb; the namespace is given to it. `program` is Python's arguments before it."""
         environment = {
             **os.environ,
             "KUBECONFIG": str(self.kubectl.kubeconfig),
             "PYTHONPATH": str(REPOSITORY / "launcher"),
             "PATH": f"{self.kubectl.program.parent}:{os.environ['PATH']}",
         }
-        argv = [sys.executable, "-m", "mlops_launch", verb, *words, "--namespace", self.namespace]
+        argv = [sys.executable, *program, verb, *words, "--namespace", self.namespace]
         self.started.append(Started(argv, self.folder, environment))
         return self.started[-1]
 

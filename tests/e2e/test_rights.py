@@ -122,7 +122,6 @@ def refused(kubectl: Kubectl, launch: Launcher, overlay: Path) -> str:
     before = listing(kubectl, launch.namespace)
     ended = launch("run", str(overlay), "--start-timeout", "10")
     assert ended.code == LauncherExitCode.LAUNCHER_FAILED, ended.stderr
-    launch("delete", str(overlay))
     assert listing(kubectl, launch.namespace) == before
     return next(line for line in ended.stderr.splitlines() if line.startswith("Error: "))
 
@@ -156,9 +155,7 @@ def test_rights_that_are_gone_for_a_moment_cost_no_line(
     """
     run = launch.start("run", str(workloads.pod(tmp_path / "overlay", program)))
     run.wait_for("^20$")
-    kubectl("delete", "-f", str(rights / "rolebinding.yaml"), "-n", launch.namespace)
-    cluster.restart("kube-apiserver", "KILL")
-    cluster.wait_ready()
+    shut_out(cluster, launch, rights)
     time.sleep(4)
     refused = launch("logs", "small-training", "--context", "mlops-e2e")
     assert (refused.code, "Error: not allowed: " in refused.stderr) == (1, True)
@@ -168,3 +165,31 @@ def test_rights_that_are_gone_for_a_moment_cost_no_line(
     assert ended.stdout.split() == [str(number) for number in range(lines)]
     assert (launch.archives()[0] / "training.log").read_text() == ended.stdout
     assert launch.record()["gaps"] == []
+
+
+def test_whoever_is_shut_out_leaves_a_training_that_can_be_followed_again(
+    cluster: Cluster, kubectl: Kubectl, launch: Launcher, rights: Path, tmp_path: Path
+) -> None:
+    """As when a login expires overnight; the launcher's patience of ten minutes is cut to seconds."""
+    lines = 600
+    overlay = workloads.pod(tmp_path / "overlay", paced(lines, 20))
+    hurry = "from mlops_launch.use.cluster import session; session.PATIENCE_S = 3.0; from mlops_launch.cli.main import main; main()"
+    run = launch.start("run", str(overlay), program=("-c", hurry))
+    run.wait_for("^000040 ")
+    shut_out(cluster, launch, rights)
+    ended = run.end()
+    assert ended.code == LauncherExitCode.LAUNCHER_FAILED, ended.stderr
+    assert "follow:   mlops-launch logs -f small-training " in ended.stderr
+    assert ended.stderr.splitlines()[-3].startswith("Error: not allowed: ")
+    kubectl("apply", "-k", str(rights))
+    followed = launch("logs", "-f", "small-training")
+    assert followed.code == 0, followed.stderr
+    assert numbers(followed.stdout) == list(range(lines))
+    assert (launch.record()["exit_code"], launch.record()["gaps"]) == (0, [])
+
+
+def shut_out(cluster: Cluster, launch: Launcher, rights: Path) -> None:
+    """Takes the rights away, and ends the connections that were allowed before."""
+    cluster.kubectl("delete", "-f", str(rights / "rolebinding.yaml"), "-n", launch.namespace)
+    cluster.restart("kube-apiserver", "KILL")
+    cluster.wait_ready()

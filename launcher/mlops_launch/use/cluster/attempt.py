@@ -92,7 +92,8 @@ class Attempt:
             again: go on from where another follower has come to.
 
         Raises:
-            LauncherError: it has not started, or cannot be followed.
+            NotStarted: it was deleted, unless another has followed it before.
+            LauncherError: it cannot be followed; it goes on in the cluster.
         """
         position = self.archived.read_position() if again else None
         session = Session(
@@ -103,11 +104,14 @@ class Attempt:
             session.wait_for_start(start_timeout)
             found = session.follow()
         except LauncherError as error:
+            if again or not isinstance(error, NotStarted):
+                session.leave()
+                self.detach()
+                raise
             session.gather()
             self.recorder.end()
             self._end(exit_code=LauncherExitCode.LAUNCHER_FAILED, reason=error.message)
-            if isinstance(error, NotStarted) and not again:
-                self._delete()
+            self._delete()
             self.say(f"archive: {self.archived.folder}")
             raise
         if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -14,16 +14,20 @@ from mlops_launch import contract
 from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core import belongings
 from mlops_launch.core import pods as facts
+from mlops_launch.core.belongings import Reference
 from mlops_launch.core.outcome import DELETED
 from mlops_launch.core.plan import Plan
 from mlops_launch.core.status import BY_DETACHING, BY_TIMEOUT, CLUSTER, RunRecord
 from mlops_launch.doors.cluster import Cluster
 from mlops_launch.doors.host import Host
 from mlops_launch.doors.process import Processes
+from mlops_launch.doors.refusals import ApiError
+from mlops_launch.errors import LauncherError
 from mlops_launch.use.archive import Archive
 from mlops_launch.use.cluster.attempt import Attempt, ClusterOptions
+from mlops_launch.use.cluster.remove import remove
 from mlops_launch.use.cluster.session import PATIENCE_S
-from mlops_launch.use.cluster.submit import Submission, apply, make_room, require_place, submission
+from mlops_launch.use.cluster.submit import Say, Submission, apply, make_room, require_place, submission
 from mlops_launch.use.display import Display, Streams
 from mlops_launch.use.engine import Stop
 from mlops_launch.use.planning import checked_plan, redacted
@@ -100,16 +104,29 @@ class ClusterRun:
             output=workload.environment(workload.main).get(contract.OUTPUT_DIR), host=self.host.name(), pid=pid, pid_started=pid_started,
             engine=CLUSTER, namespace=planned.namespace, context=cluster.context,
         )  # fmt: skip
+        references = [belongings.reference(item) for item in planned.objects]
         try:
             archived.write_plan(plan.to_text())
             applied = apply(cluster, planned)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(archived.folder)
+            if isinstance(error, ApiError):
+                take_back(cluster, planned, references, display.say)
             raise
         archived.write(record.at(uid=facts.uid_of(applied)))
         display.say(f"applied {workload.kind} {workload.name} in namespace {planned.namespace}")
-        references = [belongings.reference(item) for item in planned.objects]
         return Attempt(cluster, self.processes, self.host, workload, references, archived, display, stop)
+
+
+def take_back(cluster: Cluster, planned: Submission, references: Sequence[Reference], say: Say) -> None:
+    """Delete what was applied before an object was refused."""
+    try:
+        left = remove(cluster, planned.workload.name, planned.namespace, references).left
+    except LauncherError as error:
+        say(f"Warning: what was applied is still there: {error.message}")
+    else:
+        for kind, name in left:
+            say(f"Warning: still there: {kind} {name}")
 
 
 @contextmanager
