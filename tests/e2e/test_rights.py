@@ -173,10 +173,19 @@ def test_whoever_is_shut_out_leaves_a_training_that_can_be_followed_again(
     """As when a login expires overnight; the launcher's patience of ten minutes is cut to seconds."""
     lines = 600
     overlay = workloads.pod(tmp_path / "overlay", paced(lines, 20))
-    hurry = "from mlops_launch.use.cluster import session; session.PATIENCE_S = 3.0; from mlops_launch.cli.main import main; main()"
+    hurry = """
+from mlops_launch.cli.main import main
+from mlops_launch.use.cluster import logs, session
+logs.PATIENCE_S = session.PATIENCE_S = 3.0
+main()
+"""
     run = launch.start("run", str(overlay), program=("-c", hurry))
     run.wait_for("^000040 ")
+    beside = launch.start("logs", "-f", "small-training", program=("-c", hurry))
+    beside.wait_for("^000040 ")
     shut_out(cluster, launch, rights)
+    left_out = beside.end()
+    assert (left_out.code, left_out.stderr.splitlines()[-3][:20]) == (1, "Error: not allowed: "), left_out.stderr
     ended = run.end()
     assert ended.code == LauncherExitCode.LAUNCHER_FAILED, ended.stderr
     assert "follow:   mlops-launch logs -f small-training " in ended.stderr

@@ -19,6 +19,7 @@ from mlops_launch.doors.refusals import ApiError, Disconnected
 from mlops_launch.errors import LauncherError
 from mlops_launch.use.cluster.find import workload_of
 from mlops_launch.use.cluster.follow import ENDED, GONE, RUNNING, Container, Follower, gap_text
+from mlops_launch.use.cluster.session import PATIENCE_S
 
 POLL_S = 1.0
 QUEUED = 64
@@ -47,7 +48,7 @@ def show_logs(
         pods = outcome.main_pods(workload.kind, pods)
         while follow and not (pods and facts.started_at(pods[-1])) and outcome.finished(found) is None:
             time.sleep(POLL_S)
-            workload, found = workload_of(cluster.patient(600), workload.name)
+            workload, found = workload_of(cluster.patient(PATIENCE_S), workload.name)
             pods = outcome.main_pods(workload.kind, _pods(cluster, workload))
         pods = pods[-1:]
     started = [pod for pod in pods if facts.started_at(pod) is not None]
@@ -106,10 +107,13 @@ def _follower(cluster: Cluster, pod: Object, take: Callable[[bytes | Gap], None]
     uid = facts.uid_of(pod)
 
     def look() -> str:
+        until = time.monotonic() + PATIENCE_S
         while True:
             try:
                 found = cluster.find(path)
             except (ApiError, Disconnected):
+                if time.monotonic() > until:
+                    raise
                 time.sleep(POLL_S)
                 continue
             if found is None or facts.uid_of(found) != uid:
