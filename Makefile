@@ -34,7 +34,7 @@ test: venv ## Run every test that needs no cluster
 e2e: venv ## Make a real cluster from packages and run the tests that need one (root, Go 1.26, Debian 12)
 	@tools/install-e2e-packages
 	@[ -n "$$E2E_KUBECONFIG" ] || python -m tests.e2e.cluster build
-	@python -m pytest $(RING) --e2e $(TESTS)
+	@python -m pytest $(RING) --e2e --durations=10 $(TESTS)
 
 bench: venv ## Time the launcher and the training beside references; a few minutes
 	@python tools/bench.py

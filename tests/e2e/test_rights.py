@@ -120,7 +120,7 @@ def test_a_quota_that_demands_requests_and_limits_is_named(
 def refused(kubectl: Kubectl, launch: Launcher, overlay: Path) -> str:
     """Runs what may not run; returns the error. Nothing is left of it."""
     before = listing(kubectl, launch.namespace)
-    ended = launch("run", str(overlay), "--start-timeout", "10")
+    ended = launch("run", str(overlay), "--start-timeout", "6")
     assert ended.code == LauncherExitCode.LAUNCHER_FAILED, ended.stderr
     assert listing(kubectl, launch.namespace) == before
     return next(line for line in ended.stderr.splitlines() if line.startswith("Error: "))

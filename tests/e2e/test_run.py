@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import workloads
-from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.kubectl import Kubectl
 from tests.e2e.launching import Launcher
 
@@ -187,22 +186,3 @@ def test_a_running_training_is_not_run_over_unless_asked_and_a_finished_one_is_r
     finished = launch("run", str(overlay))
     assert (finished.code, finished.stdout) == (0, "once more\n")
     assert "removing the finished Pod small-training" in finished.stderr
-
-
-def test_an_api_server_that_is_away_for_half_a_minute_ends_no_run(cluster: Cluster, launch: Launcher, tmp_path: Path) -> None:
-    program = "import time\nfor number in range(450):\n    print(number, flush=True)\n    time.sleep(0.1)\nraise SystemExit(66)"
-    run = launch.start("run", str(workloads.pod(tmp_path / "overlay", program)))
-    run.wait_for("^20$")
-    cluster.stop("kube-apiserver", "KILL")
-    try:
-        run.wait_for("^20$")
-        for _ in range(30):
-            assert run.process.poll() is None
-            signal.sigtimedwait([], 1)
-    finally:
-        cluster.start("kube-apiserver")
-        cluster.wait_ready()
-    ended = run.end()
-    assert ended.code == 66, ended.stderr
-    assert ended.stdout.split() == [str(number) for number in range(450)]
-    assert launch.record()["gaps"] == []
