@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from mlops_launch.contract import ExitCode, LauncherExitCode
+from mlops_launch.doors.cluster import Cluster
+from mlops_launch.doors.refusals import ApiError
 from tests.e2e import workloads
-from tests.e2e.cluster.cluster import Cluster
+from tests.e2e.cluster.cluster import Cluster as OwnCluster
 from tests.e2e.cluster.kubectl import Kubectl
 from tests.e2e.cluster.settings import REPOSITORY
 from tests.e2e.launching import Launcher
@@ -143,7 +146,7 @@ def test_an_archive_is_completed_by_exec(kubectl: Kubectl, launch: Launcher, tmp
 
 
 def test_rights_that_are_gone_for_a_moment_cost_no_line(
-    cluster: Cluster, kubectl: Kubectl, launch: Launcher, rights: Path, tmp_path: Path
+    cluster: OwnCluster, kubectl: Kubectl, launch: Launcher, rights: Path, tmp_path: Path
 ) -> None:
     """As after a restart of the API server: it answers 403 until it has read the Roles."""
     lines = 200
@@ -168,7 +171,7 @@ def test_rights_that_are_gone_for_a_moment_cost_no_line(
 
 
 def test_whoever_is_shut_out_leaves_a_training_that_can_be_followed_again(
-    cluster: Cluster, kubectl: Kubectl, launch: Launcher, rights: Path, tmp_path: Path
+    cluster: OwnCluster, kubectl: Kubectl, launch: Launcher, rights: Path, tmp_path: Path
 ) -> None:
     """As when a login expires overnight; the launcher's patience of ten minutes is cut to seconds."""
     lines = 600
@@ -197,8 +200,32 @@ main()
     assert (launch.record()["exit_code"], launch.record()["gaps"]) == (0, [])
 
 
-def shut_out(cluster: Cluster, launch: Launcher, rights: Path) -> None:
+def shut_out(cluster: OwnCluster, launch: Launcher, rights: Path) -> None:
     """Takes the rights away, and ends the connections that were allowed before."""
     cluster.kubectl("delete", "-f", str(rights / "rolebinding.yaml"), "-n", launch.namespace)
     cluster.restart("kube-apiserver", "KILL")
     cluster.wait_ready()
+
+
+def test_a_login_that_cannot_be_renewed_is_named_with_what_its_plugin_says(
+    kubectl: Kubectl, person: Kubectl, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads(person.kubeconfig.read_text())
+    status = {"token": config["users"][0]["user"]["token"], "expirationTimestamp": "2026-01-01T00:00:00Z"}  # asked for again every time
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+    plugin, expired = tmp_path / "plugin.py", tmp_path / "expired"
+    plugin.write_text(f"import os, sys\nos.path.exists({str(expired)!r}) and sys.exit('log in again')\nprint({json.dumps(answer)!r})")
+    command = {"apiVersion": answer["apiVersion"], "command": sys.executable, "args": [str(plugin)], "interactiveMode": "Never"}
+    config["users"] = [{"name": user["name"], "user": {"exec": command}} for user in config["users"]]
+    person.kubeconfig.write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(person.kubeconfig))
+    known = Cluster.connect(namespace=namespace)
+    pods = known.path("v1", "Pod")
+    assert known.list(pods) == []
+    expired.touch()
+    kubectl("-n", namespace, "delete", "serviceaccount", PERSON)
+    until = time.monotonic() + 30  # the API server remembers a token for ten seconds
+    with pytest.raises(ApiError, match="^the cluster does not know this user: Unauthorized: exec: process returned 1. log in again\n"):
+        while time.monotonic() < until:
+            known.list(pods)
+            time.sleep(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -47,13 +47,15 @@ class Cluster:
         context: the kubeconfig's context, for messages and archives; None inside a pod.
         namespace: where objects without a namespace go.
         patience: seconds for which a failing request is repeated; 0 asks once.
+        complaints: why credentials could not be renewed, when they could not.
     """
 
-    def __init__(self, api: Any, context: str | None, namespace: str, patience: float = 0) -> None:
+    def __init__(self, api: Any, context: str | None, namespace: str, patience: float = 0, complaints: Sequence[str] = ()) -> None:
         self._api = api
         self.context = context
         self.namespace = namespace
         self.patience = patience
+        self._complaints = complaints
         self._discovered: dict[str, dict[str, tuple[str, bool]]] = {}
 
     @classmethod
@@ -65,7 +67,7 @@ class Cluster:
             LauncherError: no cluster is known, or its credentials cannot be had.
         """
         way = access(context)
-        return cls(way.api, way.context, namespace or way.namespace)
+        return cls(way.api, way.context, namespace or way.namespace, complaints=way.complaints)
 
     def patient(self, seconds: float) -> Cluster:
         """Return this cluster with another patience."""
@@ -208,7 +210,7 @@ class Cluster:
 
     def _refusal(self, method: str, path: str, response: Any) -> ApiError:
         try:
-            return refusal(method, path, response.status, response.read() or b"")
+            return refusal(method, path, response.status, response.read() or b"", self._complaints[-1:])
         except (OSError, ValueError):
             return ApiError(f"the API server answered {response.status}: {path}", REJECTED_HINT, response.status)
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,11 +25,13 @@ class Access:
         api: the `kubernetes` client's ApiClient.
         context: the kubeconfig's context; None inside a pod.
         namespace: the context's own, or the pod's.
+        complaints: why the plugin for credentials failed, when it did; it is called again when a token has expired.
     """
 
     api: Any
     context: str | None
     namespace: str
+    complaints: list[str] = field(default_factory=list)
 
 
 def access(context: str | None) -> Access:
@@ -56,15 +56,15 @@ def access(context: str | None) -> Access:
         return Access(client.ApiClient(settings), None, (SERVICE_ACCOUNT / "namespace").read_text().strip())
     name = _choose(known, current, context, files)
     failure = f"cannot use the kubeconfig's context {name}"
-    with _logged() as said:
-        try:
-            config.load_kube_config(files, context=name, client_configuration=settings)  # type: ignore[no-untyped-call]
-        except (config.ConfigException, OSError, ValueError) as error:
-            raise LauncherError(f"{failure}: {error}", f"`kubectl get namespaces --context {name}` asks with it too") from error
-    if said and not settings.api_key and not settings.cert_file:
+    complaints = _complaints()
+    try:
+        config.load_kube_config(files, context=name, client_configuration=settings)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise LauncherError(f"{failure}: {error}", f"`kubectl get namespaces --context {name}` asks with it too") from error
+    if complaints and not settings.api_key and not settings.cert_file:
         hint = f"its plugin for credentials failed; `kubectl get namespaces --context {name}` calls it too"
-        raise LauncherError(f"{failure}: {said[-1]}", hint)
-    return Access(client.ApiClient(settings), name, str(known[name].get("namespace") or "default"))
+        raise LauncherError(f"{failure}: {complaints[-1]}", hint)
+    return Access(client.ApiClient(settings), name, str(known[name].get("namespace") or "default"), complaints)
 
 
 def _contexts(files: str) -> tuple[dict[str, dict[str, Any]], str | None]:
@@ -106,14 +106,11 @@ def _choose(known: dict[str, dict[str, Any]], current: str | None, asked: str | 
     return current
 
 
-@contextmanager
-def _logged() -> Iterator[list[str]]:
-    """Collect what the client logs: when a plugin for credentials fails, it says so there and goes on without any."""
+def _complaints() -> list[str]:
+    """Return a list that gets what the client logs: when a plugin for credentials fails, it says so there only, and goes on."""
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(" ".join(record.getMessage().split()))  # type: ignore[method-assign]
+    handler.addFilter(lambda record: record.name == "root")  # the client logs without a name
     logging.getLogger().addHandler(handler)
-    try:
-        yield said
-    finally:
-        logging.getLogger().removeHandler(handler)
+    return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from mlops_launch.errors import LauncherError
@@ -41,7 +42,7 @@ def missing_kind(api_version: str, kind: str) -> LauncherError:
     return LauncherError(f"the cluster has no {kind} of {api_version}", hint)
 
 
-def refusal(method: str, path: str, status: int, body: bytes) -> ApiError:
+def refusal(method: str, path: str, status: int, body: bytes, complaints: Sequence[str] = ()) -> ApiError:
     """Return the error for an answer of 400 or more.
 
     Args:
@@ -49,10 +50,15 @@ def refusal(method: str, path: str, status: int, body: bytes) -> ApiError:
         path: of the request.
         status: of the answer.
         body: of the answer; a Status object, or text.
+        complaints: what the plugin for credentials has said.
     """
     message = _message(body) or f"{method} {path}"
     if status == 401:
-        return ApiError(f"the cluster does not know this user: {message}", "log in again; `kubectl auth whoami` says who you are", status)
+        return ApiError(
+            f"the cluster does not know this user: {': '.join((message, *complaints))}",
+            "log in again; `kubectl auth whoami` says who you are",
+            status,
+        )
     if status == 403 and "violates PodSecurity" in message:
         return ApiError(f"the namespace's Pod Security refuses the pod: {message}", "the overlays fit `restricted`: see the patch", status)
     if status == 403 and "exceeded quota" in message:
