@@ -12,7 +12,7 @@ import pytest
 from tests.e2e import workloads
 from tests.e2e.cluster.cluster import Cluster
 from tests.e2e.cluster.kubectl import Kubectl
-from tests.e2e.launching import Launcher
+from tests.e2e.launching import Launcher, of_ranks
 
 pytestmark = pytest.mark.usefixtures("small_image", "mpi_operator")
 
@@ -187,7 +187,7 @@ def test_all_pods_and_a_time_to_begin_at(launch: Launcher, tmp_path: Path) -> No
     follower = launch.start("logs", "-f", "small")
     follower.wait_for("^late$")
     follower.kill()
-    everything = launch("logs", "small", "--all").stdout.splitlines()
+    everything = of_ranks(launch("logs", "small", "--all").stdout.splitlines())
     names = {line.split(":")[0] for line in everything}
     assert {"small-worker-0", "small-worker-1"} < names and len(names) == 3
     assert [line.split(":", 1)[1].strip() for line in everything if line.startswith("small-launcher-")] == ["early", "late"]

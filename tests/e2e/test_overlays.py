@@ -7,7 +7,7 @@ import pytest
 
 from mlops_launch.contract import ExitCode, parse_fields, start_line
 from tests.e2e.cluster.cluster import Cluster
-from tests.e2e.launching import Launcher
+from tests.e2e.launching import Launcher, of_ranks
 from tests.e2e.overlays import MULTI_NODE, QUICK, SINGLE_NODE, UID, Site
 
 WORKERS = ["resnet50v1-5-worker-0", "resnet50v1-5-worker-1"]
@@ -79,7 +79,7 @@ def test_run_trains_keeps_the_log_and_delete_leaves_nothing(
     (archive,) = site_launcher.archives()
     log = (archive / "training.log").read_text()
     assert log == ended.stdout
-    assert log.splitlines()[0] == start_line(comm, hosts)
+    assert of_ranks(log.splitlines())[0] == start_line(comm, hosts)
     result = parse_fields(log.splitlines()[-1])
     assert log.splitlines()[-1].startswith("result ")
     assert (result["step"], result["world_size"]) == ("4", str(len(hosts)))
