@@ -188,10 +188,8 @@ def site(
 @pytest.fixture
 def site_launcher(site: Site, kubectl: Kubectl) -> Iterator[Launcher]:
     """`mlops-launch` in the folder of the overlays."""
-    launcher = Launcher(site.folder, kubectl, site.namespace)
-    yield launcher
-    for started in launcher.started:
-        started.kill()
+    with Launcher(site.folder, kubectl, site.namespace) as launcher:
+        yield launcher
 
 
 def _write_down(kubectl: Kubectl, namespace: str, folder: Path) -> None:

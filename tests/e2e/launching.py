@@ -71,11 +71,18 @@ class Started:
 
 
 class Launcher:
-    """`mlops-launch` in one folder, with one namespace in mind."""
+    """`mlops-launch` in one folder, with one namespace in mind; as a context it ends what it has started."""
 
     def __init__(self, folder: Path, kubectl: Kubectl, namespace: str) -> None:
         self.folder, self.kubectl, self.namespace = folder, kubectl, namespace
         self.started: list[Started] = []
+
+    def __enter__(self) -> "Launcher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for started in self.started:
+            started.kill()
 
     def start(self, verb: str, *words: str, program: tuple[str, ...] = ("-m", "mlops_launch")) -> Started:
         """Starts a verb; the namespace is given to it. `program` is Python's arguments before it."""

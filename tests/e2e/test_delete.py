@@ -22,10 +22,8 @@ SLEEP = "import time; print('here', flush=True); time.sleep(600)"
 
 @pytest.fixture
 def launch(tmp_path: Path, kubectl: Kubectl, namespace: str) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, kubectl, namespace)
-    yield launcher
-    for started in launcher.started:
-        started.kill()
+    with Launcher(tmp_path, kubectl, namespace) as launcher:
+        yield launcher
 
 
 def running(launch: Launcher, overlay: Path, name: str) -> None:

@@ -35,10 +35,8 @@ def site(cluster: Cluster, image: TrainingImage, namespace: str, tmp_path: Path)
 
 @pytest.fixture
 def launch(site: Site, kubectl: Kubectl) -> Iterator[Launcher]:
-    launcher = Launcher(site.folder, kubectl, site.namespace)
-    yield launcher
-    for started in launcher.started:
-        started.kill()
+    with Launcher(site.folder, kubectl, site.namespace) as launcher:
+        yield launcher
 
 
 def test_the_cron_job_deletes_what_has_ended_and_nothing_else(site: Site, launch: Launcher) -> None:

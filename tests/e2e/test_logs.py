@@ -37,10 +37,8 @@ HEAD = re.compile(r"the log's beginning may be missing, before (\S+): the kubele
 
 @pytest.fixture
 def launch(tmp_path: Path, kubectl: Kubectl, namespace: str) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, kubectl, namespace)
-    yield launcher
-    for started in launcher.started:
-        started.kill()
+    with Launcher(tmp_path, kubectl, namespace) as launcher:
+        yield launcher
 
 
 def numbers(text: str) -> list[int]:

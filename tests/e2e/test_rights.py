@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from tests.e2e.cluster.settings import REPOSITORY
 from tests.e2e.launching import Launcher
 from tests.e2e.overlays import MULTI_NODE, QUICK, SINGLE_NODE, Site
 from tests.e2e.test_logs import numbers, paced
+from tests.manifests.tools import edit
 
 pytestmark = pytest.mark.usefixtures("small_image", "mpi_operator")
 
@@ -28,15 +30,9 @@ PERSON = "somebody"
 
 def edited(folder: Path, kustomization: str, namespace: str, *changes: tuple[str, str, str]) -> Path:
     """A copy of a folder of k8s/ with the edits that its README asks for, and others: (file, old, new)."""
-    made = folder / kustomization
-    made.mkdir(parents=True)
-    for path in (REPOSITORY / kustomization).glob("*.yaml"):
-        text = path.read_text()
-        for file, old, new in (("kustomization.yaml", "namespace: default", f"namespace: {namespace}"), *changes):
-            if path.name == file:
-                assert old in text, f"not in {path}: {old}"
-                text = text.replace(old, new)
-        (made / path.name).write_text(text)
+    made = Path(shutil.copytree(REPOSITORY / kustomization, folder / kustomization))
+    for file, old, new in (("kustomization.yaml", "namespace: default", f"namespace: {namespace}"), *changes):
+        edit(made / file, old, new)
     return made
 
 
@@ -64,10 +60,8 @@ def person(kubectl: Kubectl, rights: Path, namespace: str, tmp_path: Path) -> Ku
 
 @pytest.fixture
 def launch(person: Kubectl, namespace: str, tmp_path: Path) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, person, namespace)
-    yield launcher
-    for started in launcher.started:
-        started.kill()
+    with Launcher(tmp_path, person, namespace) as launcher:
+        yield launcher
 
 
 def listing(kubectl: Kubectl, namespace: str) -> list[str]:
@@ -160,8 +154,8 @@ def test_rights_that_are_gone_for_a_moment_cost_no_line(
     run.wait_for("^20$")
     shut_out(cluster, launch, rights)
     time.sleep(4)
-    refused = launch("logs", "small-training", "--context", "mlops-e2e")
-    assert (refused.code, "Error: not allowed: " in refused.stderr) == (1, True)
+    beside = launch("logs", "small-training", "--context", "mlops-e2e")
+    assert (beside.code, "Error: not allowed: " in beside.stderr) == (1, True)
     kubectl("apply", "-k", str(rights))
     ended = run.end()
     assert ended.code == ExitCode.SUCCESS, ended.stderr

@@ -42,10 +42,8 @@ ENDLESS = """
 
 @pytest.fixture
 def launch(tmp_path: Path, kubectl: Kubectl, namespace: str) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, kubectl, namespace)
-    yield launcher
-    for started in launcher.started:
-        started.kill()
+    with Launcher(tmp_path, kubectl, namespace) as launcher:
+        yield launcher
 
 
 @pytest.mark.parametrize("code", [0, 66, 78, 143])

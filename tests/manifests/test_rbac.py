@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mlops_launch.doors.cluster import KNOWN
 from mlops_launch.use.cluster.remove import LOOKED_AT
-from tests.manifests.tools import ROOT, Kustomize
+from tests.manifests.tools import ROOT, Kustomize, allowed
 
 
-def rules(rendering: Kustomize, folder: str) -> set[tuple[str, str, str]]:
-    """(API group, resource, verb) of a folder's Role."""
-    return {
-        (group, resource, verb)
-        for rule in rendering.render(ROOT / folder).object("Role")["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
+@pytest.fixture
+def rights(kubectl: Kustomize) -> set[tuple[str, str, str]]:
+    return allowed(kubectl.render(ROOT / "k8s" / "rbac"))
 
 
 def test_it_is_bound_in_one_namespace_to_a_group(kubectl: Kustomize) -> None:
@@ -30,18 +26,17 @@ def test_it_is_bound_in_one_namespace_to_a_group(kubectl: Kustomize) -> None:
     assert [subject["kind"] for subject in binding["subjects"]] == ["Group"]
 
 
-def test_no_secret_can_be_read_and_no_right_given_on(kubectl: Kustomize) -> None:
-    allowed = rules(kubectl, "k8s/rbac")
-    assert {"secrets", "roles", "rolebindings", "serviceaccounts/token", "*"}.isdisjoint({resource for _, resource, _ in allowed})
-    assert {"*", "escalate", "bind", "impersonate"}.isdisjoint({verb for _, _, verb in allowed})
+def test_no_secret_can_be_read_and_no_right_given_on(rights: set[tuple[str, str, str]]) -> None:
+    assert {"secrets", "roles", "rolebindings", "serviceaccounts/token", "*"}.isdisjoint({resource for _, resource, _ in rights})
+    assert {"*", "escalate", "bind", "impersonate"}.isdisjoint({verb for _, _, verb in rights})
 
 
-def test_delete_can_look_at_all_but_secrets(kubectl: Kustomize) -> None:
-    listed = {(group, resource) for group, resource, verb in rules(kubectl, "k8s/rbac") if verb == "list"}
+def test_delete_can_look_at_all_but_secrets(rights: set[tuple[str, str, str]]) -> None:
+    listed = {(group, resource) for group, resource, verb in rights if verb == "list"}
     looked_at = {(version.rpartition("/")[0], KNOWN[version, kind]) for version, kind in LOOKED_AT}
     assert looked_at - listed == {("", "secrets")}
 
 
-def test_claims_can_be_seen_and_not_made_or_deleted(kubectl: Kustomize) -> None:
-    verbs = {verb for _, resource, verb in rules(kubectl, "k8s/rbac") if resource == "persistentvolumeclaims"}
+def test_claims_can_be_seen_and_not_made_or_deleted(rights: set[tuple[str, str, str]]) -> None:
+    verbs = {verb for _, resource, verb in rights if resource == "persistentvolumeclaims"}
     assert verbs == {"get", "list", "watch"}

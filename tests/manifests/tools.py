@@ -102,6 +102,17 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
+def allowed(rendered: Rendered) -> set[tuple[str, str, str]]:
+    """Return what the Role allows: (API group, resource, verb)."""
+    return {
+        (group, resource, verb)
+        for rule in rendered.object("Role")["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
 def pod_specs(rendered: Rendered) -> dict[str, Object]:
     """Return the pod specs of an overlay by role: Pod, or Launcher and Worker."""
     pods: dict[str, Object] = {}

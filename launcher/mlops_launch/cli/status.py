@@ -40,11 +40,12 @@ def command(name: str | None, run_time: str | None, watch: bool, kube_context: s
     cluster = found.connect() if isinstance(found, Place) else None
     while True:
         if isinstance(found, Place):
+            from mlops_launch.use.cluster.session import PATIENCE_S
             from mlops_launch.use.cluster.view import status_of
 
             assert cluster is not None
             training = status_of(cluster, found.name or name)
-            cluster = cluster.patient(600)  # it has answered once
+            cluster = cluster.patient(PATIENCE_S)  # it has answered once
             state, text, fields = training.state, training.to_text(), training.to_json()
         else:
             status = look(found, host)
