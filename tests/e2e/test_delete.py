@@ -64,6 +64,25 @@ def test_what_another_running_training_uses_stays_until_that_one_goes(launch: La
     assert launch.listing() == before
 
 
+def test_a_running_training_of_another_kind_and_the_same_name_stays(launch: Launcher, kubectl: Kubectl, tmp_path: Path) -> None:
+    before = launch.listing()
+    job, single = workloads.mpi_job(tmp_path / "job", SLEEP), workloads.pod(tmp_path / "single", "pass", name="small")
+    running(launch, job, "small")
+    stays = launch.listing()
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full", "namespace": launch.namespace}}
+    kubectl.apply({**quota, "spec": {"hard": {"pods": "3"}}})
+    refused = launch("run", str(single))
+    assert (refused.code, "the namespace's quota is used up" in refused.stderr) == (125, True)
+    kubectl("-n", launch.namespace, "delete", "quota", "full")
+    assert launch.listing() == stays
+    assert launch("run", str(single)).code == 0
+    time.sleep(2)
+    assert launch("gc", "--older-than", "1s").stdout == f"deleted Pod small in namespace {launch.namespace}\n"
+    assert launch.listing() == stays
+    assert launch("delete", str(job)).code == 0
+    assert launch.listing() == before
+
+
 def test_what_does_not_go_away_is_listed_and_the_exit_code_is_1(launch: Launcher, kubectl: Kubectl, tmp_path: Path) -> None:
     running(launch, workloads.pod(tmp_path / "overlay", SLEEP, terminationGracePeriodSeconds=1), "small-training")
     held = ("-n", launch.namespace, "patch", "pod", "small-training", "--type=merge", "-p")

@@ -31,6 +31,7 @@ def command(
       mlops-launch gc --older-than 2d --dry-run
       mlops-launch gc --older-than 12h --all-namespaces
     """
+    from mlops_launch.core import belongings
     from mlops_launch.core import pods as facts
     from mlops_launch.doors.cluster import Cluster
     from mlops_launch.use.cluster.remove import old_jobs, remove
@@ -42,7 +43,7 @@ def command(
     for item in found:
         name, place = facts.name_of(item), str(item["metadata"]["namespace"])
         if not dry_run:
-            removal = remove(cluster, name, place, ())
+            removal = remove(cluster, name, place, [belongings.reference(item)])
             left += len(removal.left)
             warnings |= dict.fromkeys(removal.warnings)
             for kind, other in removal.left:

@@ -78,17 +78,19 @@ def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Refere
         cluster: where.
         name: of the Pod or MPIJob, or the label app.kubernetes.io/instance of what it has left.
         namespace: in which.
-        planned: what its overlay renders; empty when only its name is known.
+        planned: what its overlay renders, or what is known of that; when its workload is among it, one of another kind with
+            that name stays.
         wait_s: seconds to wait; None is the pods' grace period and a minute.
 
     Raises:
         LauncherError: the cluster refuses.
     """
     all_of_ours = workloads(cluster, namespace)
-    mine = [item for item in all_of_ours if facts.name_of(item) == name]
-    others = [item for item in all_of_ours if facts.name_of(item) != name and outcome.finished(item) is None]
-    instance = next((belongings.labels(item).get(INSTANCE) for item in mine), None) or name
     planned = set(planned)
+    kinds = API_VERSIONS.keys() & {kind for kind, called in planned if called == name} or API_VERSIONS.keys()
+    mine = [item for item in all_of_ours if facts.name_of(item) == name and item["kind"] in kinds]
+    others = [item for item in all_of_ours if item not in mine and outcome.finished(item) is None]
+    instance = next((belongings.labels(item).get(INSTANCE) for item in mine), None) or name
     wanted = {*planned, *(named for item in mine for named in belongings.references(item))}
     removal = Removal()
     listed = _listed(cluster, namespace, removal.unseen, OURS_ONLY, needed={kind for kind, _ in planned})
