@@ -63,6 +63,6 @@ def test_nothing_is_left_when_copying_fails(call: Call, monkeypatch: pytest.Monk
     def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", "mine")
 
-    monkeypatch.setattr("mlops_launch.use.init.shutil.copytree", fail)
+    monkeypatch.setattr("mlops_launch.commands.overlay.init.shutil.copytree", fail)
     assert call("init", "mine") == Ended(1, "", "Error: No space left on device: mine\n")
     assert content(Path()) == before and not Path("mine").exists()

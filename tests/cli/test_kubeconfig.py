@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_launch.doors import kubeconfig
-from mlops_launch.doors.cluster import Cluster
+from mlops_launch.clients import kubeconfig
+from mlops_launch.clients.cluster import Cluster
 from mlops_launch.errors import LauncherError
 from tests.cli.conftest import Call
 

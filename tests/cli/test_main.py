@@ -64,7 +64,7 @@ def test_an_unreadable_file_is_an_error_not_a_traceback(call: Call, monkeypatch:
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "quickstart/mlops.env")
 
-    monkeypatch.setattr("mlops_launch.use.check.read_files", refuse)
+    monkeypatch.setattr("mlops_launch.commands.overlay.check.read_files", refuse)
     assert call("check", "quickstart/k8s/mlops/multi-node") == Ended(1, "", "Error: Permission denied: quickstart/mlops.env\n")
 
 

@@ -308,7 +308,7 @@ def test_a_failure_while_writing_leaves_both_files_as_they_were(call: Call, monk
             raise OSError(28, "No space left on device", "mlops.env")
         real(descriptor)
 
-    monkeypatch.setattr("mlops_launch.use.files.os.fsync", fail_for_the_second_file)
+    monkeypatch.setattr("mlops_launch.commands.overlay.files.os.fsync", fail_for_the_second_file)
     assert call("set", MULTI_NODE, "--workers", "3", "IMAGE_TAG=0.2.0") == Ended(1, "", "Error: No space left on device: mlops.env\n")
     assert content(Path()) == before
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from mlops_launch.clients.cluster import Cluster
+from mlops_launch.clients.refusals import ApiError
 from mlops_launch.contract import ExitCode, LauncherExitCode
-from mlops_launch.doors.cluster import Cluster
-from mlops_launch.doors.refusals import ApiError
 from tests.e2e import workloads
 from tests.e2e.cluster.cluster import Cluster as OwnCluster
 from tests.e2e.cluster.kubectl import Kubectl
@@ -172,7 +172,8 @@ def test_whoever_is_shut_out_leaves_a_training_that_can_be_followed_again(
     overlay = workloads.pod(tmp_path / "overlay", paced(lines, 20))
     hurry = """
 from mlops_launch.cli.main import main
-from mlops_launch.use.cluster import logs, session
+from mlops_launch.commands.cluster import logs
+from mlops_launch.commands.cluster.follow import training as session
 logs.PATIENCE_S = session.PATIENCE_S = 3.0
 main()
 """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.doors.cluster import KNOWN
-from mlops_launch.use.cluster.remove import LOOKED_AT
+from mlops_launch.clients.cluster import KNOWN
+from mlops_launch.commands.cluster.remove import LOOKED_AT
 from tests.manifests.tools import ROOT, Kustomize, allowed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlops_launch.core.belongings import doomed, owned, reference, references
+from mlops_launch.core.kube.ownership import doomed, owned, reference, references
 from tests.unit.objects import job, meta
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mlops_launch.core.envfile import EnvFile
+from mlops_launch.core.overlay.envfile import EnvFile
 from mlops_launch.errors import LauncherError, UsageError
 
 KEYS = st.from_regex(r"[A-Z_][A-Z0-9_]{0,5}", fullmatch=True)

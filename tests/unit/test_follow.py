@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.core.logstream import Gap
-from mlops_launch.use.cluster.follow import gap_text, head_is_missing
+from mlops_launch.commands.cluster.follow.container import gap_text, head_is_missing
+from mlops_launch.core.log.stream import Gap
 
 STARTED = "2026-01-02T03:04:05Z"
 

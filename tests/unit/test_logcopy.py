@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_launch.core.logcopy import Part, lines_more, part
-from mlops_launch.core.pods import hostname_of
+from mlops_launch.core.kube.objects import hostname_of
+from mlops_launch.core.log.copy import Part, lines_more, part
 
 STARTS = """\
 offset=0 time=1000.5 host=training

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_launch.core import logstream
-from mlops_launch.core.logstream import Gap, LogStream, Mark
+from mlops_launch.core.log import stream as logstream
+from mlops_launch.core.log.stream import Gap, LogStream, Mark
 
 
 def stamp(nanoseconds: int, zone: str = "Z") -> str:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_launch.core.metrics import LineReader, Metrics, typed_fields
+from mlops_launch.core.log.lines import LineReader, Metrics, typed_fields
 
 
 @given(st.lists(st.binary(max_size=9)), st.binary(max_size=30))

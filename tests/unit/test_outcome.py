@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.core.outcome import DELETED, MemoryKill, Outcome, may_hide_a_kill, memory_kill, memory_line, outcome
+from mlops_launch.core.kube.outcome import DELETED, MemoryKill, Outcome, may_hide_a_kill, memory_kill, memory_line, outcome
 from tests.unit.objects import RUNNING, ended, job, pod
 
 

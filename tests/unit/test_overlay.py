@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_launch.core import yamltext
-from mlops_launch.core.overlay import get_value, set_value
-from mlops_launch.core.yamltext import Named
+from mlops_launch.core.overlay import yamltree as yamltext
+from mlops_launch.core.overlay.yamledit import get_value, set_value
+from mlops_launch.core.overlay.yamltree import Named
 from mlops_launch.errors import LauncherError
 
 LIMITS = ("spec", "containers", Named("worker"), "resources", "limits")

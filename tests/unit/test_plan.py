@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import yaml
 
-from mlops_launch.core.plan import Plan
-from mlops_launch.core.rules.finding import Finding
-from mlops_launch.core.workload import find_workload
+from mlops_launch.core.finding import Finding
+from mlops_launch.core.workload.model import find_workload
+from mlops_launch.core.workload.plan import Plan
 
 TEXT = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a-training\nspec:\n  containers:\n  - name: training\n    image: i:1\n"
 WARNING = Finding("image-tag", "warning", "the image may change between two runs: i", "give a fixed tag")

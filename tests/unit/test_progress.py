@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_launch.core.progress import clock, progress_line
+from mlops_launch.core.log.progress import clock, progress_line
 
 STEP = {"step": 120, "steps": 1000, "epoch": 2, "loss": 1.8342, "top1": 0.4375, "lr": 0.1, "images_per_s": 12.4, "eta_s": 71}
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from mlops_launch.contract import ExitCode
-from mlops_launch.core.redaction import REDACTED, redact_object
-from mlops_launch.core.status import BY_TIMEOUT, HINTS, MEMORY_HINT, RunRecord, exit_hint, exit_name, state
+from mlops_launch.core.record import BY_TIMEOUT, HINTS, MEMORY_HINT, RunRecord, exit_hint, exit_name, state
+from mlops_launch.core.workload.redaction import REDACTED, redact_object
 from mlops_launch.errors import LauncherError
 
 RECORD = RunRecord("job", "MPIJob", "/overlay", "2026-01-02T03:04:05.000+00:00", 1, "/out", "host", 7, 8)

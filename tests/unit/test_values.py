@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from mlops_launch.core import values
-from mlops_launch.core.values import User
+from mlops_launch.core.overlay import values
+from mlops_launch.core.overlay.values import User
 from mlops_launch.errors import UsageError
 
 

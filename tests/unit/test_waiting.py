@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.core.waiting import causes, has_started
+from mlops_launch.core.kube.causes import causes, has_started
 from tests.unit.objects import RUNNING, ended, event, job, pod
 
 

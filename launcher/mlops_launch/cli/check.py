@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mlops_launch.cli.shared import echo_json, json_option, note
-from mlops_launch.doors.process import Processes
+from mlops_launch.clients.process import Processes
 from mlops_launch.errors import UsageError
 
 
@@ -42,7 +42,7 @@ def command(context: click.Context, overlay: Path | None, as_json: bool, strict:
         return
     if overlay is None:
         raise UsageError("no overlay given", "for instance `mlops-launch check quickstart/k8s/mlops/multi-node`")
-    from mlops_launch.use.check import check_overlay
+    from mlops_launch.commands.overlay.check import check_overlay
 
     findings = check_overlay(overlay, Processes())
     if as_json:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mlops_launch.cli.shared import cluster_options, note
-from mlops_launch.doors.process import Processes
+from mlops_launch.clients.process import Processes
 
 
 @click.command("delete")
@@ -26,7 +26,7 @@ def command(context: click.Context, target: str, kube_context: str | None, names
       mlops-launch delete quickstart/k8s/mlops/multi-node -n team-a
       mlops-launch delete resnet50v1-5
     """
-    from mlops_launch.use.cluster.delete import delete
+    from mlops_launch.commands.cluster.delete import delete
 
     removal = delete(target, Path(target), kube_context, namespace, wait_seconds, Processes(), note)
     for kind, name in removal.deleted:

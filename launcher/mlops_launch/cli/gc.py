@@ -31,10 +31,10 @@ def command(
       mlops-launch gc --older-than 2d --dry-run
       mlops-launch gc --older-than 12h --all-namespaces
     """
-    from mlops_launch.core import belongings
-    from mlops_launch.core import pods as facts
-    from mlops_launch.doors.cluster import Cluster
-    from mlops_launch.use.cluster.remove import old_jobs, remove
+    from mlops_launch.clients.cluster import Cluster
+    from mlops_launch.commands.cluster.remove import old_jobs, remove
+    from mlops_launch.core.kube import objects as facts
+    from mlops_launch.core.kube import ownership as belongings
 
     cluster = Cluster.connect(kube_context, namespace)
     found = old_jobs(cluster, None if all_namespaces else cluster.namespace, _age(older_than), datetime.now(timezone.utc))

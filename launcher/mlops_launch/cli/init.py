@@ -21,7 +21,7 @@ def command(folder: Path, force: bool) -> None:
     Example:
       mlops-launch init my-training
     """
-    from mlops_launch.use.init import unpack
+    from mlops_launch.commands.overlay.init import unpack
 
     for part in unpack(folder, force=force):
         click.echo(folder / part)

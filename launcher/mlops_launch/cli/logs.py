@@ -43,20 +43,20 @@ def command(
       mlops-launch logs resnet50v1-5 --run 20260102T030405Z
       mlops-launch logs resnet50v1-5 -n team-a --all --since 10m
     """
-    from mlops_launch.doors.host import Host
-    from mlops_launch.doors.process import Processes
-    from mlops_launch.use.archive import Archive
-    from mlops_launch.use.cluster.find import Place, where
-    from mlops_launch.use.display import Streams
-    from mlops_launch.use.runs import follow_log
+    from mlops_launch.clients.host import Host
+    from mlops_launch.clients.process import Processes
+    from mlops_launch.commands.cluster.find import Place, where
+    from mlops_launch.commands.runs.archive import Archive
+    from mlops_launch.commands.runs.display import Streams
+    from mlops_launch.commands.runs.listing import follow_log
 
     out = sys.stdout.buffer
     asked = Place(kube_context, namespace)
     found = where(Archive(), Host(), name, run_time, asked, in_cluster=everything or since is not None)
     if isinstance(found, Place):
-        from mlops_launch.use.cluster.find import workload_of
-        from mlops_launch.use.cluster.logs import show_logs
-        from mlops_launch.use.cluster.resume import follow_on, left_run
+        from mlops_launch.commands.cluster.find import workload_of
+        from mlops_launch.commands.cluster.logs import show_logs
+        from mlops_launch.commands.cluster.resume import follow_on, left_run
 
         cluster, name = found.connect(), found.name or name
         if follow and not everything and since is None:

@@ -26,9 +26,9 @@ def command(in_cluster: bool, all_namespaces: bool, kube_context: str | None, na
     if in_cluster or all_namespaces or kube_context or namespace:
         _cluster(kube_context, namespace, all_namespaces, as_json)
         return
-    from mlops_launch.doors.host import Host
-    from mlops_launch.use.archive import Archive
-    from mlops_launch.use.runs import list_runs, table
+    from mlops_launch.clients.host import Host
+    from mlops_launch.commands.runs.archive import Archive
+    from mlops_launch.commands.runs.listing import list_runs, table
 
     runs = list_runs(Archive(), Host(), note)
     if as_json:
@@ -40,9 +40,9 @@ def command(in_cluster: bool, all_namespaces: bool, kube_context: str | None, na
 
 
 def _cluster(kube_context: str | None, namespace: str | None, all_namespaces: bool, as_json: bool) -> None:
-    from mlops_launch.doors.cluster import Cluster
-    from mlops_launch.use.cluster.view import COLUMNS, trainings
-    from mlops_launch.use.runs import aligned
+    from mlops_launch.clients.cluster import Cluster
+    from mlops_launch.commands.cluster.view import COLUMNS, trainings
+    from mlops_launch.commands.runs.listing import aligned
 
     cluster = Cluster.connect(kube_context, namespace)
     found = trainings(cluster, None if all_namespaces else cluster.namespace)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mlops_launch.cli.shared import overlay_argument
-from mlops_launch.doors.process import Processes
+from mlops_launch.clients.process import Processes
 from mlops_launch.errors import ProcessError
 
 
@@ -22,12 +22,12 @@ def command(overlay: Path) -> None:
     Example:
       mlops-launch render quickstart/k8s/mlops/multi-node
     """
-    from mlops_launch.use.render import render_text
+    from mlops_launch.commands.overlay.render import render_text
 
     try:
         click.echo(render_text(overlay, Processes()), nl=False)
     except ProcessError as error:
         # Imported only now: the rules would slow down every rendering.
-        from mlops_launch.use.check import explain
+        from mlops_launch.commands.overlay.check import explain
 
         raise explain(overlay, error) from error

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mlops_launch.cli.shared import SECONDS, cluster_options, overlay_argument
+from mlops_launch.clients.process import Processes
 from mlops_launch.contract import LauncherExitCode
-from mlops_launch.doors.process import Processes
 from mlops_launch.errors import LauncherError, UsageError
 
 if TYPE_CHECKING:
-    from mlops_launch.use.cluster.run import ClusterRun
-    from mlops_launch.use.run import LocalRun
+    from mlops_launch.commands.cluster.run import ClusterRun
+    from mlops_launch.commands.local.run import LocalRun
 
 
 @click.command("run")
@@ -70,9 +70,9 @@ def command(
       mlops-launch run quickstart/k8s/mlops/multi-node --retries 2 --timeout 86400
       mlops-launch run quickstart/k8s/mlops/multi-node --local --mount datasets=/data/digits
     """
-    from mlops_launch.doors.host import Host
-    from mlops_launch.use.archive import Archive
-    from mlops_launch.use.display import Streams
+    from mlops_launch.clients.host import Host
+    from mlops_launch.commands.runs.archive import Archive
+    from mlops_launch.commands.runs.display import Streams
 
     of_local: dict[str, object] = {"--mount": mounts, "--env": variables, "--model-dir": model_dir}
     of_cluster: dict[str, object] = {
@@ -82,7 +82,7 @@ def command(
     _refuse(of_cluster if local else of_local, local)
     run: LocalRun | ClusterRun
     if local:
-        from mlops_launch.use.run import LocalRun, RunOptions
+        from mlops_launch.commands.local.run import LocalRun, RunOptions
 
         options = RunOptions(
             mounts={name: Path(folder) for name, folder in _pairs("--mount", "CLAIM=DIR", mounts).items()},
@@ -90,8 +90,8 @@ def command(
         )  # fmt: skip
         run = LocalRun(overlay, options, Processes(), Host(), Archive())
     else:
-        from mlops_launch.use.cluster.attempt import START_S, ClusterOptions
-        from mlops_launch.use.cluster.run import ClusterRun
+        from mlops_launch.commands.cluster.follow.attempt import START_S, ClusterOptions
+        from mlops_launch.commands.cluster.run import ClusterRun
 
         on_cluster = ClusterOptions(
             context=kube_context, namespace=namespace, detach=detach, replace=replace, delete_on_interrupt=delete_on_interrupt,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlops_launch.cli.shared import note, overlay_argument
-from mlops_launch.doors.process import Processes
+from mlops_launch.clients.process import Processes
 from mlops_launch.errors import UsageError
 
 if TYPE_CHECKING:
-    from mlops_launch.core.changes import Changes
+    from mlops_launch.core.overlay.edits import Changes
 
 # Option → the key of mlops.env that it stands for.
 _KEYS = {
@@ -52,7 +52,7 @@ def command(overlay: Path, dry_run: bool, variables: tuple[str, ...], **options:
       mlops-launch set quickstart/k8s/mlops/multi-node --user 1234:5678 --gpus 4 --workers 3
       mlops-launch set quickstart/k8s/mlops/multi-node --preset one_epoch MLOPS_SEED=7
     """
-    from mlops_launch.use.edit import edit_overlay
+    from mlops_launch.commands.overlay.edit import edit_overlay
 
     changes = _changes(variables, options)
     edit = edit_overlay(overlay, changes, Processes(), dry_run=dry_run)
@@ -65,8 +65,8 @@ def command(overlay: Path, dry_run: bool, variables: tuple[str, ...], **options:
 
 def _changes(words: tuple[str, ...], options: dict[str, Any]) -> Changes:
     """Return the checked values as `Changes`."""
-    from mlops_launch.core import values
-    from mlops_launch.core.changes import Changes
+    from mlops_launch.core.overlay import values
+    from mlops_launch.core.overlay.edits import Changes
 
     variables: dict[str, str] = {}
     for word in words:

@@ -30,18 +30,18 @@ def command(name: str | None, run_time: str | None, watch: bool, kube_context: s
       mlops-launch status resnet50v1-5 --watch
       mlops-launch status resnet50v1-5 -n team-a --json
     """
-    from mlops_launch.doors.host import Host
-    from mlops_launch.use.archive import Archive
-    from mlops_launch.use.cluster.find import Place, where
-    from mlops_launch.use.runs import look
+    from mlops_launch.clients.host import Host
+    from mlops_launch.commands.cluster.find import Place, where
+    from mlops_launch.commands.runs.archive import Archive
+    from mlops_launch.commands.runs.listing import look
 
     host = Host()
     found = where(Archive(), host, name, run_time, Place(kube_context, namespace))
     cluster = found.connect() if isinstance(found, Place) else None
     while True:
         if isinstance(found, Place):
-            from mlops_launch.use.cluster.session import PATIENCE_S
-            from mlops_launch.use.cluster.view import status_of
+            from mlops_launch.commands.cluster.follow.training import PATIENCE_S
+            from mlops_launch.commands.cluster.view import status_of
 
             assert cluster is not None
             training = status_of(cluster, found.name or name)

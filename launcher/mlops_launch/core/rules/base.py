@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_launch.core.files import OverlayFiles, pod_path
-from mlops_launch.core.rules.finding import Finding, Severity
-from mlops_launch.core.workload import Mount, Role, Volume, Workload
-from mlops_launch.core.yamltext import Named, Path
+from mlops_launch.core.finding import Finding, Severity
+from mlops_launch.core.overlay.files import OverlayFiles, pod_path
+from mlops_launch.core.overlay.yamltree import Named, Path
+from mlops_launch.core.workload.model import Mount, Role, Volume, Workload
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from mlops_launch.contract import DATASET_DIR, IMAGE_TAG, MODEL_DIR, MODEL_NAME, MODEL_SCRIPT, OUTPUT_DIR, REGISTRY
-from mlops_launch.core.changes import KNOWN_KEYS, KNOWN_PREFIXES
-from mlops_launch.core.envfile import BYTE_ORDER_MARK, NAME, Entry
+from mlops_launch.core.overlay.edits import KNOWN_KEYS, KNOWN_PREFIXES
+from mlops_launch.core.overlay.envfile import BYTE_ORDER_MARK, NAME, Entry
+from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.rules.base import Place, Problem, Rule, Subject, containers
-from mlops_launch.core.values import did_you_mean
 
 REQUIRED = (REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, MODEL_SCRIPT)
 # Variables of libraries that a user may have a reason to set.

@@ -7,10 +7,10 @@ from typing import Final
 
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from mlops_launch.core import yamltext
-from mlops_launch.core.files import pod_path
+from mlops_launch.core.overlay import yamltree as yamltext
+from mlops_launch.core.overlay.files import pod_path
+from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.rules.base import Place, Problem, Rule, Subject
-from mlops_launch.core.values import did_you_mean
 
 
 def _words(text: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from mlops_launch.core.rules.base import Problem, Rule, Subject
-from mlops_launch.core.workload import Role, Workload
+from mlops_launch.core.workload.model import Role, Workload
 
 _STARTERS = frozenset({"mpirun", "mpiexec", "prterun", "horovodrun"})
 _PROGRAM = re.compile(r"(.*/)?(bash|sh|env|python[0-9.]*)")

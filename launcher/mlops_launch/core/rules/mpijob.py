@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from mlops_launch.core.rules.base import Problem, Rule, Subject, is_integer, mapping
 from mlops_launch.core.rules.mpi import mca_settings
-from mlops_launch.core.workload import Workload
+from mlops_launch.core.workload.model import Workload
 
 _MANY_WORKERS = 64
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlops_launch.contract import IMAGE_TAG, MODEL_DIR, MODEL_NAME, MODEL_SCRIPT, PRESET, REGISTRY
-from mlops_launch.core import yamltext
-from mlops_launch.core.changes import PRESETS
+from mlops_launch.core.overlay import yamltree as yamltext
+from mlops_launch.core.overlay.edits import PRESETS
+from mlops_launch.core.overlay.values import did_you_mean, is_dns_label
 from mlops_launch.core.rules.base import Place, Problem, Rule, Subject, containers, is_integer
-from mlops_launch.core.values import did_you_mean, is_dns_label
 
 _PLACEHOLDER_REGISTRIES = ("registry.example.com", "example.com", "registry", "<")
 _RESNET = "resnet50v1_5"

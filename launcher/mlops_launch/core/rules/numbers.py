@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mlops_launch.core.overlay.values import parse_quantity
+from mlops_launch.core.overlay.yamltree import Named
 from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, is_integer, mapping
-from mlops_launch.core.values import parse_quantity
-from mlops_launch.core.workload import Role
-from mlops_launch.core.yamltext import Named
+from mlops_launch.core.workload.model import Role
 
 
 def _resources(role: Role) -> Iterator[tuple[str, str, str, Any]]:

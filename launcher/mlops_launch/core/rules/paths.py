@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from mlops_launch.contract import DATASET_DIR, IMAGE_MODEL_DIR, MODEL_DIR, OUTPUT_DIR
 from mlops_launch.core.rules.base import Problem, Rule, Subject, mounts, volumes
-from mlops_launch.core.workload import Mount, Role, Volume
+from mlops_launch.core.workload.model import Mount, Role, Volume
 
 _KEYS = (DATASET_DIR, MODEL_DIR, OUTPUT_DIR)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mlops_launch.core.overlay.yamltree import Named
 from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, mapping, mappings, strings, volumes
-from mlops_launch.core.workload import Role
-from mlops_launch.core.yamltext import Named
+from mlops_launch.core.workload.model import Role
 
 _ALLOWED_VOLUMES = frozenset({"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"})
 

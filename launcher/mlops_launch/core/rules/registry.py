@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from mlops_launch.core.finding import Finding
 from mlops_launch.core.rules import env, fields, mpi, mpijob, names, numbers, paths, pods, syntax, users, variables
 from mlops_launch.core.rules.base import Rule, Subject
-from mlops_launch.core.rules.finding import Finding
 
 TOPICS: Final = {
     "YAML and kustomize": (*syntax.RULES, *fields.RULES),

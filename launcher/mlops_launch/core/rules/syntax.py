@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from mlops_launch.core import yamltext
+from mlops_launch.core.overlay import yamltree as yamltext
+from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.rules import env
 from mlops_launch.core.rules.base import NOWHERE, Place, Problem, Rule, Subject
-from mlops_launch.core.values import did_you_mean
 
 # Deprecated field of a kustomization → what takes its place.
 _DEPRECATED = {

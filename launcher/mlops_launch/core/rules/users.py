@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mlops_launch.core.overlay.values import LARGEST_ID
+from mlops_launch.core.overlay.yamltree import Named
 from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, is_integer, mapping, mounts, volumes
-from mlops_launch.core.values import LARGEST_ID
-from mlops_launch.core.yamltext import Named
 
 _FIELDS = ("runAsUser", "runAsGroup", "fsGroup")
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from mlops_launch.contract import KEYS_NOT_FOR_RANKS
-from mlops_launch.core.envfile import NAME
+from mlops_launch.core.overlay.envfile import NAME
 from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, mapping, mappings
 from mlops_launch.core.rules.env import is_unknown
 from mlops_launch.core.rules.mpi import mpirun_options
-from mlops_launch.core.workload import Role
+from mlops_launch.core.workload.model import Role
 
 # What mpirun and ssh themselves read, and what every process has of its own.
 _PLUMBING = ("HOME", "PATH", "USER", "LANG", "LC_*", "TZ", "HOSTNAME", "PRTE_*", "OMPI_*", "PMIX_*")

@@ -1,0 +1,83 @@
+"""Where a name leads: to a run in the archive, or to a workload in a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlops_launch.clients.cluster import Cluster, Json
+from mlops_launch.clients.host import Host
+from mlops_launch.commands.cluster.remove import workloads
+from mlops_launch.commands.runs.archive import Archive, ArchivedRun
+from mlops_launch.commands.runs.listing import look
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.record import CLUSTER
+from mlops_launch.core.workload.model import Workload, find_workload
+from mlops_launch.errors import LauncherError
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cluster, a namespace in it and a training; None stands for the kubeconfig's own, and for the newest."""
+
+    context: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+
+    def connect(self) -> Cluster:
+        """Return the cluster.
+
+        Raises:
+            LauncherError: none is known.
+        """
+        return Cluster.connect(self.context, self.namespace)
+
+
+def where(archive: Archive, host: Host, name: str | None, time: str | None, asked: Place, in_cluster: bool = False) -> ArchivedRun | Place:
+    """Return the archived run that is meant, or the place in a cluster where to look.
+
+    A cluster that is named is asked. Else it is the newest archived run, or the newest of that name: a local one, one
+    that has ended, or one that `mlops-launch run` is following in another terminal. One that went on alone is looked up
+    in its cluster, and so is a name that the archive does not know.
+
+    Args:
+        archive: of the working directory.
+        host: this machine.
+        name: of a training; None is the newest.
+        time: of an archived run; None is the newest.
+        asked: what the user says of the place.
+        in_cluster: what is asked for is not in the archive.
+
+    Raises:
+        LauncherError: no name, and no run in the archive.
+    """
+    if asked != Place() or name is not None and time is None and not archive.runs(name):
+        return asked
+    run = archive.find(name, time)
+    status = look(run, host)
+    record = status.record
+    alone = record.engine == CLUSTER and (in_cluster or status.state in ("detached", "lost"))
+    return Place(record.context, record.namespace, record.name) if alone else run
+
+
+def last_place(archive: Archive, host: Host, name: str, asked: Place) -> Place:
+    """Return where the newest archived run of that name on a cluster was, else what was asked."""
+    records = [look(run, host).record for run in archive.runs(name)]
+    found = next((record for record in reversed(records) if record.engine == CLUSTER), None)
+    return asked if found is None else Place(found.context, found.namespace, name)
+
+
+def workload_of(cluster: Cluster, name: str | None) -> tuple[Workload, Json]:
+    """Return the Pod or MPIJob of that name, or the newest of ours; as a shape and as it is in the cluster.
+
+    Raises:
+        LauncherError: there is none.
+    """
+    found = sorted(workloads(cluster, cluster.namespace), key=facts.made)
+    named = [item for item in found if name in (None, facts.name_of(item))]
+    if not named:
+        known = ", ".join(facts.name_of(item) for item in found) or "none"
+        what = "no training" if name is None else "no training of that name"
+        raise LauncherError(f"{what} in namespace {cluster.namespace}: {name or 'none'}", f"in that namespace: {known}; `-n` names another")
+    item = named[-1]
+    version = "v1" if item["kind"] == "Pod" else "kubeflow.org/v2beta1"
+    return find_workload([{**item, "apiVersion": version}]), {**item, "apiVersion": version}

@@ -1,0 +1,199 @@
+"""Follow the log of one container to its end, through connections that break. When it has ended the pod says, never the stream."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from mlops_launch import contract
+from mlops_launch.clients.cluster import READ_S, Cluster
+from mlops_launch.clients.refusals import ApiError
+from mlops_launch.commands.cluster.follow.rotation import RotationWatch
+from mlops_launch.core.log.stream import Gap, LogStream, Mark
+from mlops_launch.errors import LauncherError
+
+RUNNING, ENDED, GONE = "running", "ended", "gone"
+HEAD_S: Final = 5.0  # from a container's start to its first line, without a thought of rotation
+LAST_TRIES_S: Final = 60.0  # to read the end of a log for sure
+LONGEST_PAUSE_S: Final = 2.0
+MARK_S: Final = 1.0  # between two marks
+
+Take = Callable[[bytes | Gap], None]
+
+
+@dataclass(frozen=True)
+class Container:
+    """Whose log it is."""
+
+    pod: str
+    name: str
+    namespace: str
+    started: str | None = None  # when; to find that the log's beginning is missing
+
+
+class Follower:
+    """Follows one container.
+
+    Args:
+        cluster: where.
+        container: which.
+        look: returns whether it is RUNNING, ENDED or GONE.
+        take: gets the text of new lines, and gaps, in order.
+        since: only lines from that time on, RFC 3339.
+        stop: ends it early.
+        watch_rotation: look for rotations while attached, too; costs a small request every second or two.
+        begin: where another follower has come to.
+        mark: is told now and then where this one has come to.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        container: Container,
+        look: Callable[[], str],
+        take: Take,
+        since: str | None = None,
+        stop: threading.Event | None = None,
+        watch_rotation: bool = True,
+        begin: Mark | None = None,
+        mark: Callable[[Mark], None] | None = None,
+    ) -> None:
+        self._cluster = cluster.patient(0)
+        self._container = container
+        self._look = look
+        self._take = take
+        self._since = since
+        self._stop = stop or threading.Event()
+        self._watch_rotation = watch_rotation
+        self._log = LogStream(begin)
+        self._mark = mark
+        self._marked_at = 0.0
+        self._allowed = begin is not None  # to read this log; what refuses it later may be a server that has just started
+        self._path = f"{cluster.path('v1', 'Pod', container.pod, container.namespace)}/log"
+        self._rotations = RotationWatch(self._cluster, self._path, container.name)
+
+    def run(self) -> None:
+        """Follow it to its end.
+
+        Raises:
+            ApiError: not allowed.
+        """
+        if self._watch_rotation:
+            self._rotations.start()
+        try:
+            self._follow()
+        finally:
+            self._rotations.stop()
+
+    def _follow(self) -> None:
+        pause, last_try = 0.1, float("inf")
+        whole = False  # the newest connection came to the log's end
+        while not self._stop.is_set():
+            before = self._log.last
+            state = self._look()  # first, so that what was written before the end is read for sure
+            if state == GONE:
+                break
+            read = self._connection(follow=state == RUNNING)
+            whole = whole if read is None else read and self._log.synced
+            if state == ENDED:
+                last_try = min(last_try, time.monotonic() + LAST_TRIES_S)
+                if read and whole or time.monotonic() > last_try:
+                    break
+            pause = 0.1 if self._log.last != before else min(2 * pause, LONGEST_PAUSE_S)
+            if not (whole and self._look() != RUNNING):
+                self._stop.wait(pause)
+        if not self._stop.is_set():
+            self._hand_on(self._log.end(whole))
+
+    def read(self) -> None:
+        """Read what there is now.
+
+        Raises:
+            LauncherError: it cannot be read.
+        """
+        self._connection(follow=False, strict=True)
+        self._hand_on(self._log.end())
+
+    def _connection(self, follow: bool, strict: bool = False) -> bool | None:
+        """Read until the stream ends; return whether it ended properly, None when there was no answer.
+
+        Raises:
+            ApiError: not allowed.
+            LauncherError: it failed, and `strict`.
+        """
+        since = self._log.since or self._since
+        query = {"container": self._container.name, "timestamps": "true"}
+        query |= {"follow": "true"} if follow else {}
+        query |= {"sinceTime": since} if since else {}
+        try:
+            stream = self._cluster.open(self._path, READ_S, **query)
+        except LauncherError as error:
+            if strict or isinstance(error, ApiError) and error.status in (401, 403) and not self._allowed:
+                raise
+            return None
+        self._allowed = True
+        self._log.begin()
+        try:
+            while not self._stop.is_set():
+                chunk = stream.read()
+                if not chunk:
+                    return None if self._log.refused else True
+                self._hand_on(self._log.feed(chunk))
+        except LauncherError:
+            if strict:
+                raise
+        finally:
+            stream.close()
+        return False
+
+    def _hand_on(self, pieces: list[bytes | Gap]) -> None:
+        for piece in pieces:
+            if self._container.started is not None and isinstance(piece, bytes):
+                if head_is_missing(self._container.started, self._log.first, piece):
+                    self._take(Gap(None, self._log.first))
+                self._container = Container(self._container.pod, self._container.name, self._container.namespace)
+            self._take(piece)
+        for head in list(self._rotations.heads):
+            gaps = self._log.rotated(head)
+            if gaps is not None:
+                self._rotations.heads.remove(head)
+                for gap in gaps:
+                    self._take(gap)
+        if self._mark is not None and pieces and time.monotonic() > self._marked_at + MARK_S and (mark := self._log.mark) is not None:
+            self._marked_at = time.monotonic()
+            self._mark(mark)
+
+
+def head_is_missing(started: str, first: str | None, text: bytes) -> bool:
+    """Return whether lines before the first may have been rotated away.
+
+    Args:
+        started: when the container started.
+        first: the timestamp of the first line.
+        text: the first lines; a training's own first line says that nothing is missing.
+    """
+    if first is None or f"\n{contract.START} comm=".encode() in b"\n" + text:
+        return False
+    return (moment(first) - moment(started)).total_seconds() > HEAD_S
+
+
+def moment(stamp: str) -> datetime:
+    """Return the time of an RFC 3339 timestamp; nanoseconds are cut to microseconds."""
+    head, dot, tail = stamp.replace("Z", "+00:00").partition(".")
+    if not dot:
+        return datetime.fromisoformat(head)
+    zone = max(tail.find("+"), tail.find("-"))
+    return datetime.fromisoformat(f"{head}.{tail[:zone][:6]:0<6}{tail[zone:]}")
+
+
+def gap_text(gap: Gap) -> str:
+    """Return a line that says what may be missing."""
+    if gap.after is None:
+        return f"Warning: the log's beginning may be missing, before {gap.before}: the kubelet has rotated it away"
+    if gap.before is None:
+        return f"Warning: the log's end may be missing, after {gap.after}"
+    return f"Warning: lines may be missing between {gap.after} and {gap.before}: the kubelet rotated the log meanwhile"

@@ -1,0 +1,87 @@
+"""Wait, for a bounded time, until a training's first container runs; say what it waits for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from mlops_launch.clients.cluster import Cluster, Json
+from mlops_launch.commands.cluster.follow.watch import Observer
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube import outcome
+from mlops_launch.core.kube.causes import Cause, causes, has_started, is_held
+from mlops_launch.core.kube.objects import Object
+from mlops_launch.core.workload.model import Workload
+from mlops_launch.errors import LauncherError
+
+ASK_S = 2.0  # between two looks at the events
+SAY_AFTER_S = 5.0  # a cause that is gone by then is not worth a word
+
+
+class NotStarted(LauncherError):
+    """The training has not started in time, or cannot."""
+
+
+class Startup:
+    """The wait for one training."""
+
+    def __init__(self, cluster: Cluster, workload: Workload, namespace: str, observer: Observer, say: Callable[[str], None]) -> None:
+        self._cluster, self._workload, self._namespace, self._observer, self._say = cluster, workload, namespace, observer, say
+        self._began = self._asked = time.monotonic()
+        self._told: Cause | None = None
+
+    def look(self, limit: float) -> bool:
+        """Return whether it has started, or has ended already; call it again and again.
+
+        Args:
+            limit: seconds that the wait may take; the time in a queue does not count.
+
+        Raises:
+            NotStarted: it cannot start, or the time is over; the message is the cause.
+        """
+        workload, pods = self._observer.workload, self._observer.pods
+        if workload is None or has_started(self._workload.kind, pods) or outcome.finished(workload):
+            return True
+        now = time.monotonic()
+        if is_held(workload):
+            self._began = now
+        if now - self._asked < ASK_S and now - self._began < limit:
+            return False
+        self._asked = now
+        found = causes(workload, pods, self._events(workload, pods), now - self._began)
+        if found:
+            self._judge(found[0], len(found), now)
+        if now - self._began > limit:
+            cause = found[0] if found else Cause(f"{self._workload.kind} {self._workload.name} has not started", "`kubectl describe` it")
+            raise NotStarted(f"not started within {limit:.0f} s: {cause.text}", cause.hint)
+        return False
+
+    def _judge(self, cause: Cause, count: int, now: float) -> None:
+        if cause.final:
+            raise NotStarted(cause.text, cause.hint)
+        if cause != self._told and now - self._began > SAY_AFTER_S:
+            self._told = cause
+            more = f" ({count - 1} more)" if count > 1 else ""
+            self._say(f"waiting: {cause.text}{more}")
+
+    def _events(self, workload: Object, pods: list[Object]) -> list[Json]:
+        try:
+            return related_events(self._cluster, self._namespace, workload, pods)
+        except LauncherError:
+            return []  # they explain; the wait does not depend on them
+
+
+def related_events(cluster: Cluster, namespace: str, workload: Object, pods: list[Object]) -> list[Json]:
+    """Return the events of a workload, its pods and its Job, oldest first.
+
+    Raises:
+        LauncherError: they cannot be listed.
+    """
+    name = facts.name_of(workload)
+    uids = {facts.uid_of(item) for item in (workload, *pods)}
+    found = [
+        event
+        for event in cluster.list(cluster.path("v1", "Event", None, namespace))
+        if event["involvedObject"].get("uid") in uids or event["involvedObject"].get("name") == f"{name}-launcher"
+    ]
+    return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or e["metadata"]["creationTimestamp"]))

@@ -1,0 +1,165 @@
+"""Watch the objects of one training in the background: each in its newest state, deleted ones remembered."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mlops_launch.clients.cluster import Cluster, Json
+from mlops_launch.clients.refusals import ApiError
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube.objects import JOB_NAME, Object
+from mlops_launch.core.workload.model import Workload
+from mlops_launch.errors import LauncherError
+
+WATCH_S: Final = 300  # of one watch; the server ends it then, and another begins
+SILENCE_S: Final = 90.0  # without a word, not even a bookmark: the connection is dead
+LONGEST_PAUSE_S: Final = 3.0
+
+
+class Watched:
+    """One list of objects, kept up to date by a thread."""
+
+    def __init__(self, cluster: Cluster, path: str, selector: Mapping[str, str], changed: threading.Condition) -> None:
+        self.objects: dict[str, Json] = {}  # by uid
+        self.deleted: dict[str, Json] = {}  # by uid, as they were last seen
+        self.failing_since: float | None = None  # of the monotonic clock
+        self.failure: LauncherError | None = None
+        self._cluster, self._path, self._selector = cluster, path, dict(selector)
+        self._changed = changed
+        self._version: str | None = None
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """List once, then watch in the background.
+
+        Raises:
+            LauncherError: the list is refused.
+        """
+        self._list()
+        threading.Thread(target=self._run, name=f"watch {self._path}", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread, soon."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        pause = 0.1
+        while not self._ended.is_set():
+            try:
+                if self._version is None:
+                    self._list()
+                self._watch()
+                pause = 0.1
+            except LauncherError as error:
+                if isinstance(error, ApiError):
+                    self._version = None  # 410: too old; or the server has forgotten it
+                with self._changed:
+                    self.failure = error
+                    self.failing_since = self.failing_since or time.monotonic()
+                self._ended.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _list(self) -> None:
+        answer = self._cluster.get(self._path, **self._selector)
+        # The items of a list carry neither kind nor version.
+        head = {"apiVersion": answer["apiVersion"], "kind": answer["kind"].removesuffix("List")}
+        found = {facts.uid_of(item): {**item, **head} for item in answer["items"]}
+        with self._changed:
+            self.deleted.update({uid: item for uid, item in self.objects.items() if uid not in found})
+            self.objects = found
+            self._version = answer["metadata"]["resourceVersion"]
+            self._well()
+
+    def _watch(self) -> None:
+        query = {**self._selector, "watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH_S)}
+        stream = self._cluster.open(self._path, SILENCE_S, **query, resourceVersion=str(self._version))
+        rest = b""
+        try:
+            with self._changed:
+                self._well()
+            while not self._ended.is_set() and (chunk := stream.read()):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._take(json.loads(line))
+        finally:
+            stream.close()
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        item = event["object"]
+        if event["type"] == "ERROR":
+            raise ApiError(f"the watch ended: {item.get('message')}", None, int(item.get("code") or 500))
+        with self._changed:
+            self._version = item["metadata"]["resourceVersion"]
+            if event["type"] == "DELETED":
+                self.objects.pop(facts.uid_of(item), None)
+                self.deleted[facts.uid_of(item)] = item
+            elif event["type"] != "BOOKMARK":
+                self.objects[facts.uid_of(item)] = item
+            self._changed.notify_all()
+
+    def _well(self) -> None:
+        self.failing_since = self.failure = None
+        self._changed.notify_all()
+
+
+class Observer:
+    """One Pod or MPIJob with this uid, and its pods."""
+
+    def __init__(self, cluster: Cluster, workload: Workload, namespace: str, uid: str) -> None:
+        self.uid = uid
+        self.changed = threading.Condition()
+        self._kind = workload.kind
+        path = cluster.path(str(workload.manifest["apiVersion"]), workload.kind, None, namespace)
+        self._workloads = Watched(cluster, path, {"fieldSelector": f"metadata.name={workload.name}"}, self.changed)
+        pods = cluster.path("v1", "Pod", None, namespace)
+        self._pods = Watched(cluster, pods, {"labelSelector": f"{JOB_NAME}={workload.name}"}, self.changed)
+        self._watched = [self._workloads] if self._kind == "Pod" else [self._workloads, self._pods]
+
+    def start(self) -> None:
+        """Begin to watch.
+
+        Raises:
+            LauncherError: a list is refused.
+        """
+        for watched in self._watched:
+            watched.start()
+
+    def stop(self) -> None:
+        """End the threads, soon."""
+        for watched in self._watched:
+            watched.stop()
+
+    @property
+    def workload(self) -> Object | None:
+        """The newest state; None when it is gone."""
+        with self.changed:
+            return self._workloads.objects.get(self.uid)
+
+    @property
+    def pods(self) -> list[Object]:
+        """All its pods, deleted ones in their last state."""
+        with self.changed:
+            if self._kind == "Pod":
+                both = {**self._workloads.deleted, **self._workloads.objects}
+                return [both[self.uid]] if self.uid in both else []
+            listed = [*self._pods.objects.values(), *self._pods.deleted.values()]
+            # The launcher belongs to the MPIJob's Job; `run` starts when no older one is left.
+            return [pod for pod in listed if self.uid in facts.owners(pod) or facts.role(pod) == facts.LAUNCHER]
+
+    def pod(self, uid: str) -> Object | None:
+        """Return a pod that exists, or None."""
+        watched = self._workloads if self._kind == "Pod" else self._pods
+        with self.changed:
+            return watched.objects.get(uid)
+
+    def failure(self, patience: float) -> LauncherError | None:
+        """Return why nothing has been heard for more than `patience` seconds, or None."""
+        with self.changed:
+            for watched in self._watched:
+                if watched.failing_since is not None and time.monotonic() - watched.failing_since > patience:
+                    return watched.failure
+        return None

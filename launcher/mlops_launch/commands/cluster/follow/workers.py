@@ -1,0 +1,85 @@
+"""The logs of a training's other pods: kept while they run, because the operator removes them when the training ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mlops_launch.clients.cluster import Cluster
+from mlops_launch.commands.cluster.follow.container import Container, Follower, gap_text
+from mlops_launch.commands.runs.archive import ArchivedRun
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube import outcome as ends
+from mlops_launch.core.kube.objects import Object
+from mlops_launch.core.log.lines import LineReader
+from mlops_launch.core.log.stream import Gap
+from mlops_launch.errors import LauncherError
+
+MOST: Final = 64  # pods followed at a time: each takes a connection; their logs are short, and rank output goes to the launcher
+
+
+class WorkerLogs:
+    """Writes each worker's log to the archive and looks for lines on memory.
+
+    Args:
+        cluster: where.
+        namespace: the workers'.
+        run: gets the logs.
+        again: others have written them before: pods that are there are read once more, from their beginning.
+    """
+
+    def __init__(self, cluster: Cluster, namespace: str, run: ArchivedRun, again: bool = False) -> None:
+        self.memory_lines: list[dict[str, str]] = []
+        self._cluster, self._namespace, self._run, self._again = cluster, namespace, run, again
+        self._threads: dict[str, threading.Thread] = {}
+        self._seen: set[str] = set()  # names
+        self._stop = threading.Event()
+
+    def follow(self, pods: Sequence[Object], look: Callable[[str], str]) -> None:
+        """Begin with workers that have started since the last call.
+
+        Args:
+            pods: all pods of the training.
+            look: returns the state of the pod with a uid.
+        """
+        for pod in pods:
+            uid = facts.uid_of(pod)
+            if facts.role(pod) != "worker" or uid in self._threads or facts.started_at(pod) is None:
+                continue
+            if sum(thread.is_alive() for thread in self._threads.values()) >= MOST:
+                return
+            container = Container(facts.name_of(pod), facts.container(pod), self._namespace)
+            if self._again and container.pod not in self._seen:
+                self._run.remove_pod_log(container.pod)
+            self._seen.add(container.pod)
+            thread = threading.Thread(target=self._write, args=(container, uid, look), name=f"log {container.pod}", daemon=True)
+            self._threads[uid] = thread
+            thread.start()
+
+    def end(self, seconds: float) -> None:
+        """Wait that long for the logs' ends, then stop."""
+        until = time.monotonic() + seconds
+        for thread in self._threads.values():
+            thread.join(max(0.0, until - time.monotonic()))
+        self._stop.set()
+
+    def _write(self, container: Container, uid: str, look: Callable[[str], str]) -> None:
+        reader = LineReader()
+        try:
+            with self._run.open_pod_log(container.pod) as file:
+
+                def take(piece: bytes | Gap) -> None:
+                    if isinstance(piece, Gap):
+                        file.write(f"{gap_text(piece)}\n".encode())
+                        return
+                    file.write(piece)
+                    for line in reader.feed(piece):
+                        found = ends.memory_line(line)
+                        if found is not None:
+                            self.memory_lines.append(dict(found))
+
+                Follower(self._cluster, container, lambda: look(uid), take, stop=self._stop, watch_rotation=False).run()
+        except (LauncherError, OSError):
+            pass  # not allowed, or the disk is full: the training's own log says so too

@@ -1,0 +1,187 @@
+"""Delete a workload with all that came with it, wait, and look whether anything is left. Claims and data stay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from mlops_launch.clients.cluster import Cluster, Json
+from mlops_launch.clients.refusals import ApiError
+from mlops_launch.commands.cluster.follow.container import moment
+from mlops_launch.commands.cluster.submit import POLL_S, SPARE_S
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube import outcome
+from mlops_launch.core.kube import ownership as belongings
+from mlops_launch.core.kube.objects import Object
+from mlops_launch.core.kube.ownership import INSTANCE, OURS, PART_OF, Reference
+
+API_VERSIONS: Final = {"Pod": "v1", "MPIJob": "kubeflow.org/v2beta1"}
+# What overlays make and what operators make for them: (apiVersion, kind).
+LOOKED_AT: Final = (
+    ("v1", "Pod"), ("batch/v1", "Job"), ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount"),
+)  # fmt: skip
+OURS_ONLY: Final = f"{PART_OF}={OURS}"
+# Pods that an operator made are its workload's; only pods without that label are workloads.
+NO_WORKERS: Final = f"{OURS_ONLY},!{facts.JOB_NAME}"
+
+
+@dataclass
+class Removal:
+    """What a deletion did.
+
+    Args:
+        deleted: kind and name of what is gone.
+        kept: what another workload still uses.
+        left: what should be gone and is not.
+        unseen: kinds that this user may not list: nobody knows what is left of them.
+    """
+
+    deleted: list[Reference] = field(default_factory=list)
+    kept: list[Reference] = field(default_factory=list)
+    left: list[Reference] = field(default_factory=list)
+    unseen: set[str] = field(default_factory=set)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was not looked at, a line each."""
+        return [f"Warning: not looked at, since this user may not list it: {kind}" for kind in sorted(self.unseen)]
+
+
+def listing(cluster: Cluster, api_version: str, kind: str, namespace: str | None) -> str:
+    """Return the API's path of a kind in a namespace or, for None, in all."""
+    path = cluster.path(api_version, kind, None, namespace or "-")
+    return path if namespace else path.replace("/namespaces/-", "")
+
+
+def workloads(cluster: Cluster, namespace: str | None) -> list[Json]:
+    """Return the Pods and MPIJobs of ours, in a namespace or, for None, in all.
+
+    Raises:
+        LauncherError: they cannot be listed.
+    """
+    found = [{**pod, "kind": "Pod"} for pod in cluster.list(listing(cluster, "v1", "Pod", namespace), labelSelector=NO_WORKERS)]
+    try:
+        jobs = cluster.list(listing(cluster, API_VERSIONS["MPIJob"], "MPIJob", namespace), labelSelector=OURS_ONLY)
+    except ApiError as error:
+        if error.status != 404:  # no mpi-operator: no MPIJobs
+            raise
+        jobs = []
+    return [*found, *({**job, "kind": "MPIJob"} for job in jobs)]
+
+
+def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Reference], wait_s: float | None = None) -> Removal:
+    """Delete the workload `name` and what came with it; wait until it is gone, and look.
+
+    Args:
+        cluster: where.
+        name: of the Pod or MPIJob, or the label app.kubernetes.io/instance of what it has left.
+        namespace: in which.
+        planned: what its overlay renders, or what is known of that; when its workload is among it, one of another kind with
+            that name stays.
+        wait_s: seconds to wait; None is the pods' grace period and a minute.
+
+    Raises:
+        LauncherError: the cluster refuses.
+    """
+    all_of_ours = workloads(cluster, namespace)
+    planned = set(planned)
+    kinds = API_VERSIONS.keys() & {kind for kind, called in planned if called == name} or API_VERSIONS.keys()
+    mine = [item for item in all_of_ours if facts.name_of(item) == name and item["kind"] in kinds]
+    others = [item for item in all_of_ours if item not in mine and outcome.finished(item) is None]
+    instance = next((belongings.labels(item).get(INSTANCE) for item in mine), None) or name
+    wanted = {*planned, *(named for item in mine for named in belongings.references(item))}
+    removal = Removal()
+    listed = _listed(cluster, namespace, removal.unseen, OURS_ONLY, needed={kind for kind, _ in planned})
+    ours, kept = belongings.doomed(listed, instance, wanted, others)
+    doomed = [item for item in ours if facts.JOB_NAME not in belongings.labels(item) and item["kind"] != "Pod"]
+    if not mine and not doomed:
+        return removal
+    for workload in mine:
+        cluster.delete(_path_of(cluster, workload, namespace), facts.uid_of(workload), "Foreground")
+    for item in doomed:
+        cluster.delete(_path_of(cluster, item, namespace), facts.uid_of(item))
+    removal.deleted = [belongings.reference(item) for item in (*mine, *doomed)]
+    removal.kept = [belongings.reference(item) for item in kept]
+    removal.left = _wait(cluster, namespace, name, mine, doomed, removal.unseen, wait_s)
+    return removal
+
+
+def _wait(
+    cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object], unseen: set[str], wait_s: float | None
+) -> list[Reference]:
+    """Wait until nothing is left of these objects and of what they own; return what is."""
+    until = None
+    while True:
+        left = _left(cluster, namespace, name, mine, doomed, unseen)
+        if not left:
+            return []
+        if until is None:
+            grace = max((int(i.get("spec", {}).get("terminationGracePeriodSeconds") or 0) for i in left if i["kind"] == "Pod"), default=0)
+            until = time.monotonic() + (grace + SPARE_S if wait_s is None else wait_s)
+        if time.monotonic() > until:
+            return [belongings.reference(item) for item in left]
+        time.sleep(POLL_S)
+
+
+def _left(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object], unseen: set[str]) -> list[Object]:
+    uids = {facts.uid_of(item) for item in (*mine, *doomed)}
+    left: list[Object] = []
+    for item in mine:
+        found = cluster.find(_path_of(cluster, item, namespace))
+        if found is not None and facts.uid_of(found) in uids:
+            left.append({**found, "kind": item["kind"]})
+    if left:
+        return left  # a foreground deletion: what it owns is still there
+    everything = _listed(cluster, namespace, unseen)
+    found_again = [item for item in everything if facts.uid_of(item) in uids]
+    of_job = any(item["kind"] == "MPIJob" for item in mine)
+    labelled = [item for item in everything if of_job and belongings.labels(item).get(facts.JOB_NAME) == name]
+    return list({facts.uid_of(i): i for i in (*found_again, *belongings.owned(everything, uids), *labelled)}.values())
+
+
+def old_jobs(cluster: Cluster, namespace: str | None, age: timedelta, now: datetime) -> list[Json]:
+    """Return the finished MPIJobs and Pods of ours that ended longer than `age` ago.
+
+    Raises:
+        LauncherError: they cannot be listed.
+    """
+    return [item for item in workloads(cluster, namespace) if (ended := ended_at(item)) is not None and now - moment(ended) > age]
+
+
+def ended_at(item: Object) -> str | None:
+    """Return when a workload ended, or None while it runs."""
+    word = outcome.finished(item)
+    if word is None:
+        return None
+    status = item["status"]
+    condition = facts.condition(item, word) or {}
+    terminated = (facts.main_status(item).get("state") or {}).get("terminated") or {} if item["kind"] == "Pod" else {}
+    found = status.get("completionTime") or condition.get("lastTransitionTime") or terminated.get("finishedAt")
+    return str(found or facts.made(item))
+
+
+def _listed(
+    cluster: Cluster, namespace: str, unseen: set[str], selector: str | None = None, needed: Container[str] = frozenset()
+) -> list[Json]:
+    """Return the objects of the kinds that are looked at; a kind that may not be listed is added to `unseen`, unless it is needed."""
+    query = {"labelSelector": selector} if selector else {}
+    found: list[Json] = []
+    for version, kind in LOOKED_AT:
+        if kind in unseen:
+            continue
+        try:
+            items = cluster.list(cluster.path(version, kind, None, namespace), **query)
+        except ApiError as error:
+            if error.status != 403 or kind in needed:
+                raise
+            unseen.add(kind)
+            continue
+        found += ({**item, "kind": kind, "apiVersion": version} for item in items)
+    return found
+
+
+def _path_of(cluster: Cluster, item: Object, namespace: str) -> str:
+    return cluster.path(str(item.get("apiVersion") or API_VERSIONS[item["kind"]]), item["kind"], facts.name_of(item), namespace)

@@ -1,0 +1,60 @@
+"""Go on with an archived run that nobody follows: the log from where the last follower has come to, then its end."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from mlops_launch.clients.cluster import Cluster
+from mlops_launch.clients.host import Host
+from mlops_launch.clients.process import Processes
+from mlops_launch.commands.cluster.follow.attempt import START_S, Attempt
+from mlops_launch.commands.cluster.follow.training import PATIENCE_S
+from mlops_launch.commands.cluster.run import detaching
+from mlops_launch.commands.local.process import Stop
+from mlops_launch.commands.runs.archive import Archive, ArchivedRun
+from mlops_launch.commands.runs.display import Display, Streams
+from mlops_launch.commands.runs.listing import look
+from mlops_launch.contract import LauncherExitCode
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube.objects import Object
+from mlops_launch.core.record import BY_DETACHING
+from mlops_launch.core.workload.model import Workload
+
+NOT_FOLLOWED: Final = ("detached", "lost")
+
+
+def left_run(archive: Archive, host: Host, found: Object) -> ArchivedRun | None:
+    """Return the archived run of an object in the cluster that has no end and that nobody follows, or None."""
+    for run in reversed(archive.runs(facts.name_of(found))):
+        status = look(run, host)
+        if status.record.uid == facts.uid_of(found):
+            return run if status.state in NOT_FOLLOWED else None
+    return None
+
+
+def follow_on(run: ArchivedRun, workload: Workload, cluster: Cluster, processes: Processes, host: Host, streams: Streams) -> int:
+    """Print the archived log, follow it to its end, and end the archived run; return the exit code.
+
+    Args:
+        run: from `left_run`.
+        workload: the object as a shape.
+        cluster: where it is.
+        processes: runs kubectl.
+        host: this machine.
+        streams: get the log and the talk.
+
+    Raises:
+        LauncherError: it has not started, or cannot be followed.
+    """
+    pid, pid_started = host.own_process()
+    run.write(run.read().at(pid=pid, pid_started=pid_started, host=host.name(), stopped_by=None))
+    position = run.read_position()
+    os.truncate(run.log, position.offset if position else 0)
+    display, stop = Display(streams), Stop(deadline=float("inf"))
+    attempt = Attempt(cluster.patient(PATIENCE_S), processes, host, workload, (), run, display, stop)
+    attempt.recorder.show_archived()
+    with detaching(stop):
+        attempt.follow(START_S, again=True)
+    display.end_with_result()
+    return LauncherExitCode.DETACHED if stop.reason == BY_DETACHING else 0

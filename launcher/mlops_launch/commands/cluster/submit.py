@@ -1,0 +1,149 @@
+"""Put a plan's objects into the cluster: what must be there first, what is in the way, then apply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mlops_launch.clients.cluster import Cluster, Json
+from mlops_launch.clients.refusals import ApiError
+from mlops_launch.commands.overlay.render import parse_objects
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube import outcome
+from mlops_launch.core.kube.objects import JOB_NAME, Object
+from mlops_launch.core.kube.ownership import is_ours
+from mlops_launch.core.workload.model import Workload
+from mlops_launch.core.workload.plan import Plan
+from mlops_launch.errors import LauncherError, UsageError
+
+POLL_S: Final = 0.3
+SPARE_S: Final = 60.0  # over a pod's own grace period, until a deletion counts as stuck
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a plan means on a cluster: its objects in order, all in one namespace."""
+
+    objects: list[Json]
+    workload: Workload
+    namespace: str
+
+    def actions(self, cluster: Cluster) -> tuple[str, ...]:
+        """Return what applying it does, a line each."""
+        where = f"namespace {self.namespace}" + (f" of context {cluster.context}" if cluster.context else "")
+        return tuple(f"apply {item['kind']} {facts.name_of(item)} in {where}" for item in self.objects)
+
+
+def submission(plan: Plan, cluster: Cluster, namespace: str | None) -> Submission:
+    """Return the plan's objects with their namespace, the workload last.
+
+    Args:
+        plan: what was rendered.
+        cluster: its namespace is the default.
+        namespace: the user's choice.
+
+    Raises:
+        UsageError: the overlay names another namespace than the user.
+    """
+    chosen = namespace or plan.workload.namespace or cluster.namespace
+    objects = []
+    for item in parse_objects(plan.text):
+        own = item["metadata"].get("namespace")
+        if own not in (None, chosen):
+            raise UsageError(f"the overlay names another namespace than `--namespace`: {own}", f"leave the option out, or use {own}")
+        objects.append(item)
+    objects.sort(key=lambda item: item["kind"] == plan.workload.kind)  # else in kustomize's order
+    return Submission(objects, plan.workload, chosen)
+
+
+def require_place(cluster: Cluster, planned: Submission) -> None:
+    """Ask the cluster for what must be there already: the namespace, the kinds, the claims.
+
+    Raises:
+        LauncherError: something is missing.
+    """
+    namespace = planned.namespace
+    try:
+        if cluster.find(f"/api/v1/namespaces/{namespace}") is None:
+            raise LauncherError(f"no such namespace: {namespace}", f"`kubectl create namespace {namespace}`, or another `--namespace`")
+    except ApiError as error:
+        if error.status != 403:  # a namespace may be used by people who may not look at it
+            raise
+    manifest = planned.workload.manifest
+    if planned.workload.kind != "Pod":
+        cluster.require(str(manifest["apiVersion"]), planned.workload.kind)
+    for role in planned.workload.roles:
+        for claim in (volume.claim for volume in role.volumes):
+            if claim is not None and cluster.find(cluster.path("v1", "PersistentVolumeClaim", claim, namespace)) is None:
+                raise LauncherError(
+                    f"no such claim in namespace {namespace}: {claim}",
+                    f"make it once: `kubectl -n {namespace} apply -k k8s/storage/default`, or name another in the overlay",
+                )
+
+
+def make_room(cluster: Cluster, planned: Submission, replace: bool, say: Say) -> None:
+    """Remove a finished workload of that name, or with `replace` a running one, and wait until its pods are gone.
+
+    Raises:
+        LauncherError: one runs, or it is not one of ours, or it does not go.
+    """
+    workload = planned.workload
+    found = cluster.find(cluster.path(str(workload.manifest["apiVersion"]), workload.kind, workload.name, planned.namespace))
+    place = f"{workload.kind} {workload.name} in namespace {planned.namespace}"
+    if found is None:
+        wait_until_gone(cluster, workload.kind, workload.name, planned.namespace, say)
+        return
+    if not is_ours(found):
+        raise LauncherError(f"an object of that name was not made from such an overlay: {place}", "give yours another name")
+    ended = outcome.finished(found)
+    if ended is None and not replace and not found["metadata"].get("deletionTimestamp"):
+        raise LauncherError(
+            f"it runs already: {place}",
+            f"`mlops-launch logs -f {workload.name} -n {planned.namespace}` follows it, `--replace` stops it and starts anew",
+        )
+    say(f"removing the {'finished' if ended else 'running'} {place}")
+    cluster.delete(cluster.path_of(found), facts.uid_of(found), "Foreground")
+    wait_until_gone(cluster, workload.kind, workload.name, planned.namespace, say)
+
+
+def wait_until_gone(cluster: Cluster, kind: str, name: str, namespace: str, say: Say) -> None:
+    """Wait until neither the workload nor a pod of it is left; pods have their grace period to save.
+
+    Raises:
+        LauncherError: something is left after that.
+    """
+    until, told = time.monotonic() + SPARE_S, False
+    while left := remaining(cluster, kind, name, namespace):
+        grace = max((int(pod["spec"].get("terminationGracePeriodSeconds") or 30) for pod in left if "spec" in pod), default=0)
+        if not told:
+            until, told = time.monotonic() + grace + SPARE_S, True
+        if time.monotonic() > until:
+            names = ", ".join(f"{item['kind']} {facts.name_of(item)}" for item in left)
+            raise LauncherError(f"it does not go away in namespace {namespace}: {names}", "is its node alive? `kubectl describe` says more")
+        time.sleep(POLL_S)
+
+
+def remaining(cluster: Cluster, kind: str, name: str, namespace: str) -> list[Json]:
+    """Return the workload of that name, when it is there, and its pods."""
+    if kind == "Pod":
+        found = cluster.find(cluster.path("v1", "Pod", name, namespace))
+        return [found] if found else []
+    left = cluster.list(cluster.path("v1", "Pod", None, namespace), labelSelector=f"{JOB_NAME}={name}")
+    job = cluster.find(cluster.path("kubeflow.org/v2beta1", kind, name, namespace)) if cluster.knows("kubeflow.org/v2beta1", kind) else None
+    return [*({**pod, "kind": "Pod"} for pod in left), *([job] if job else [])]
+
+
+def apply(cluster: Cluster, planned: Submission) -> Object:
+    """Apply the objects in order; return the workload as the server has it now.
+
+    Raises:
+        LauncherError: one is refused.
+    """
+    applied: Json = {}
+    for item in planned.objects:
+        applied = cluster.apply({**item, "metadata": {**item["metadata"], "namespace": planned.namespace}})
+    return applied

@@ -1,0 +1,168 @@
+"""Show trainings in a cluster: for `status` and `ls`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mlops_launch.clients.cluster import Cluster
+from mlops_launch.clients.refusals import ApiError
+from mlops_launch.commands.cluster.find import workload_of
+from mlops_launch.commands.cluster.follow.container import moment
+from mlops_launch.commands.cluster.follow.startup import related_events
+from mlops_launch.commands.cluster.remove import ended_at, listing, workloads
+from mlops_launch.contract import ExitCode
+from mlops_launch.core.kube import causes as waiting
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube import outcome
+from mlops_launch.core.kube import ownership as belongings
+from mlops_launch.core.kube.objects import JOB_NAME, Object
+from mlops_launch.core.record import exit_hint, exit_name
+
+LAUNCHERS: Final = f"{belongings.PART_OF}={belongings.OURS},{facts.JOB_ROLE}={facts.LAUNCHER}"
+COLUMNS: Final = ("NAMESPACE", "NAME", "KIND", "STATE", "EXIT", "AGE")
+
+
+@dataclass(frozen=True)
+class Training:
+    """A Pod or MPIJob as it is now.
+
+    Args:
+        item: the object.
+        pods: its pods; empty when they were not asked for.
+        causes: why it waits, as texts; empty when it runs.
+        context: the kubeconfig's.
+    """
+
+    item: Object
+    pods: Sequence[Object]
+    causes: tuple[waiting.Cause, ...]
+    context: str | None
+
+    @property
+    def state(self) -> str:
+        """`succeeded`, `failed`, `deleting`, `suspended`, `running` or `waiting`."""
+        word = outcome.finished(self.item)
+        if word is not None:
+            return word.lower()
+        if self.item["metadata"].get("deletionTimestamp"):
+            return "deleting"
+        if waiting.is_held(self.item):
+            return "suspended"
+        if self.item["kind"] == "Pod":
+            return "running" if facts.started_at(self.item) else "waiting"
+        return "running" if facts.condition(self.item, "Running") else "waiting"
+
+    @property
+    def exit_code(self) -> int | None:
+        """The training's exit code; None while it runs."""
+        word = outcome.finished(self.item)
+        if word == outcome.SUCCEEDED:
+            return int(ExitCode.SUCCESS)
+        found = outcome.outcome(str(self.item["kind"]), self.item, self.pods) if word and self.pods else None
+        return None if found is None else int(found.code)
+
+    @property
+    def workers(self) -> dict[str, int]:
+        """How many workers are wanted, made, ready and ended."""
+        if self.item["kind"] == "Pod":
+            return {}
+        made = [pod for pod in self.pods if facts.role(pod) == "worker"]
+        wanted = int(self.item["spec"]["mpiReplicaSpecs"]["Worker"].get("replicas") or 1)
+        ended = sum(facts.has_ended(pod) for pod in made)
+        return {"wanted": wanted, "made": len(made), "ready": sum(facts.is_ready(pod) for pod in made), "ended": ended}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is known, for `--json`."""
+        code = self.exit_code
+        return {
+            "name": facts.name_of(self.item), "kind": self.item["kind"], "namespace": self.item["metadata"]["namespace"],
+            "context": self.context, "uid": facts.uid_of(self.item), "state": self.state, "exit_code": code,
+            "exit_name": None if code is None else exit_name(code, self._memory() is not None),
+            "created": facts.made(self.item), "ended": ended_at(self.item), "workers": self.workers,
+            "waiting_for": [cause.text for cause in self.causes],
+        }  # fmt: skip
+
+    def row(self) -> tuple[str, ...]:
+        """Return the cells under `COLUMNS`."""
+        code = self.exit_code
+        return (
+            str(self.item["metadata"]["namespace"]), facts.name_of(self.item), str(self.item["kind"]), self.state,
+            "-" if code is None else str(code), _age(facts.made(self.item)),
+        )  # fmt: skip
+
+    def to_text(self) -> str:
+        """Return the status for people, a `key: value` line each."""
+        code, workers, kill = self.exit_code, self.workers, self._memory()
+        place = str(self.item["metadata"]["namespace"]) + (f" of context {self.context}" if self.context else "")
+        count = f"{workers['ready']} of {workers['wanted']} ready" if workers else None
+        ended = f", {workers['ended']} ended" if workers and workers["ended"] else ""
+        lines: list[tuple[str, str | None]] = [
+            ("training", f"{self.item['kind']} {facts.name_of(self.item)}"),
+            ("namespace", place),
+            ("state", self.state),
+            ("age", _age(facts.made(self.item))),
+            ("ended", ended_at(self.item)),
+            ("exit code", None if code is None else f"{code} ({exit_name(code, kill is not None)})"),
+            ("memory", None if kill is None else f"pod {kill.pod} was killed at its limit of {kill.limit}"),
+            ("workers", None if count is None or self.state in ("succeeded", "failed") else count + ended),
+            *(("waiting", cause.text) for cause in self.causes[:3]),
+            ("hint", self.causes[0].hint if self.causes else None if code is None else exit_hint(code, kill is not None)),
+        ]
+        return "\n".join(f"{key + ':':<11}{value}" for key, value in lines if value is not None)
+
+    def _memory(self) -> outcome.MemoryKill | None:
+        return outcome.memory_kill(self.pods, [])
+
+
+def status_of(cluster: Cluster, name: str | None) -> Training:
+    """Return a training with its pods and, while it waits, the causes.
+
+    Raises:
+        LauncherError: there is none of that name.
+    """
+    workload, item = workload_of(cluster, name)
+    path = cluster.path("v1", "Pod", None, cluster.namespace)
+    pods: list[Object] = [item] if item["kind"] == "Pod" else list(cluster.list(path, labelSelector=f"{JOB_NAME}={workload.name}"))
+    training = Training(item, pods, (), cluster.context)
+    if training.state not in ("waiting", "suspended"):
+        return training
+    try:
+        events = related_events(cluster, cluster.namespace, item, pods)
+    except ApiError:
+        events = []  # not allowed: the pods say something too
+    waited = time.time() - moment(facts.made(item)).timestamp()
+    return Training(item, pods, tuple(waiting.causes(item, pods, events, waited)), cluster.context)
+
+
+def trainings(cluster: Cluster, namespace: str | None) -> list[Training]:
+    """Return all trainings of ours, oldest first, without their workers.
+
+    Args:
+        cluster: where.
+        namespace: None is all.
+
+    Raises:
+        LauncherError: they cannot be listed.
+    """
+    launchers = cluster.list(listing(cluster, "v1", "Pod", namespace), labelSelector=LAUNCHERS)
+    found = []
+    for item in sorted(workloads(cluster, namespace), key=facts.made):
+        owned = [pod for pod in launchers if _belongs(pod, item)]
+        found.append(Training(item, [item] if item["kind"] == "Pod" else owned, (), cluster.context))
+    return found
+
+
+def _belongs(launcher: Object, job: Object) -> bool:
+    same = (launcher["metadata"]["namespace"], belongings.labels(launcher)[JOB_NAME]) == (job["metadata"]["namespace"], facts.name_of(job))
+    return same and facts.made(launcher) >= facts.made(job)
+
+
+def _age(created: str) -> str:
+    seconds = max(0, int(time.time() - moment(created).timestamp()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,125 @@
+"""What a local run starts: the overlay's workload and this machine, put together as a `LocalPlan`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import site
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlops_launch import contract
+from mlops_launch.clients.host import Host
+from mlops_launch.clients.process import Processes
+from mlops_launch.core.workload.local_plan import LocalPlan, Machine, localize, volume_names
+from mlops_launch.core.workload.model import Workload
+from mlops_launch.core.workload.redaction import redact_value
+from mlops_launch.errors import LauncherError, UsageError
+
+# What of this shell's environment a training gets: language, time zone, and this Python's environment, which stands
+# for the image's. Nothing else, so that a run does not depend on the shell it was started in.
+PASSED_ON = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "HOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH")
+MPIRUN_HINT = "`pip install 'mlops-launch[train]'` brings Open MPI's"
+
+
+def plan_local(
+    workload: Workload,
+    overlay: Path,
+    scratch: Path,
+    mounts: Mapping[str, Path],
+    extra: Mapping[str, str],
+    model_dir: Path | None,
+    processes: Processes,
+    host: Host,
+) -> LocalPlan:
+    """Return what to start here; nothing is made or changed yet.
+
+    Args:
+        workload: the rendered Pod or MPIJob.
+        overlay: its folder; the checkout is looked for from there upwards.
+        scratch: the folder for temporary files, to be made.
+        mounts: claim → folder, from the user; the others lie below .mlops/volumes.
+        extra: variables from the user.
+        model_dir: the folder that holds common/ and models/, from the user.
+        processes: finds mpirun, knows whether this is root.
+        host: this machine.
+
+    Raises:
+        UsageError: a mount that the workload does not have, or whose folder is missing.
+        LauncherError: something that the workload needs is not here.
+    """
+    checkout = find_checkout(overlay) if model_dir is None else model_dir.resolve()
+    machine = Machine(
+        environment=base_environment(os.environ), programs=Path(sys.executable).parent, checkout=checkout,
+        volumes=volume_folders(volume_names(workload), mounts), scratch=scratch,
+        shared_memory=host.shared_memory(), is_root=processes.is_root(),
+    )  # fmt: skip
+    plan = localize(workload, machine, extra)
+    for word in plan.argv:
+        if plan.below_checkout(word) and not Path(word).exists():
+            raise LauncherError(f"a file of the command does not exist: {word}", "correct MODEL_DIR, MODEL_SCRIPT or `--model-dir`")
+    if "mpirun" in plan.argv:
+        processes.find("mpirun", MPIRUN_HINT)
+    return plan
+
+
+def find_checkout(overlay: Path) -> Path | None:
+    """Return the nearest folder at or above the overlay that holds common/ and models/, or None."""
+    folder = overlay.resolve()
+    return next((f for f in (folder, *folder.parents) if (f / "common").is_dir() and (f / "models").is_dir()), None)
+
+
+def volume_folders(writes: Mapping[str, bool], mounts: Mapping[str, Path]) -> dict[str, Path]:
+    """Return a folder for each volume that keeps data.
+
+    Args:
+        writes: the volumes' names; True where the workload writes.
+        mounts: the user's choice.
+
+    Raises:
+        UsageError: an unknown name, or a folder that is missing or is none.
+    """
+    for name, folder in mounts.items():
+        if name not in writes:
+            raise UsageError(f"no claim of that name in the overlay: {name}", f"known: {', '.join(writes) or 'none'}")
+        if folder.exists() and not folder.is_dir() or not folder.exists() and not writes[name]:
+            raise UsageError(f"no such folder for `--mount {name}`: {folder}", "give a folder that exists")
+    return {name: mounts.get(name, Path(".mlops") / "volumes" / name).absolute() for name in writes}
+
+
+def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what every program needs here, of this process's environment."""
+    base = {name: environment[name] for name in PASSED_ON if environment.get(name)}
+    # The container's HOME is another: packages of `pip install --user` are found by this.
+    base.setdefault("PYTHONUSERBASE", site.getuserbase())
+    return base | {"PATH": environment.get("PATH", os.defpath)}
+
+
+def actions(plan: LocalPlan) -> tuple[str, ...]:
+    """Return what starting `plan` does, a line each; secrets left out."""
+    lines = [f"mount {mount.path}: {mount.source}" for mount in reversed(plan.mounts)]
+    lines += [f"write {path}: {text.strip()}" if "\n" not in text.strip() else f"write {path}" for path, text in plan.files.items()]
+    lines += [f"set {name}={redact_value(name, value)}" for name, value in sorted(plan.environment.items())]
+    ranks = f"{plan.world_size} rank{'s' if plan.world_size > 1 else ''}"
+    return (*lines, f"start {ranks} in {plan.folder}: {shlex.join(plan.argv)}")
+
+
+def prepare(plan: LocalPlan) -> None:
+    """Make the plan's folders and write its files.
+
+    Raises:
+        LauncherError: one cannot be made.
+    """
+    try:
+        for folder in plan.folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path, text in plan.files.items():
+            path.write_text(text)
+    except OSError as error:
+        raise LauncherError(f"cannot make a folder of the run: {error.filename}: {error.strerror}") from error
+
+
+def preset(plan: LocalPlan) -> str | None:
+    """Return the preset's name, to show it."""
+    return plan.environment.get(contract.PRESET)

@@ -1,0 +1,125 @@
+"""Follow a started program to its end: every byte of its output, signals, a time limit, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from mlops_launch.clients.process import Processes
+from mlops_launch.core.record import BY_SIGNAL, BY_TIMEOUT
+
+CHUNK = 1 << 16  # bytes
+GRACE_S = 120.0  # to save and stop after the time limit; the entry point's own bound
+ORPHANS_S = 30.0  # for ranks whose entry point was killed: they were asked to save
+DRAIN_S = 1.0  # for output after the program's end
+
+
+@dataclass
+class Stop:
+    """Whether and why the run was asked to stop.
+
+    Args:
+        reason: BY_SIGNAL, BY_TIMEOUT or None.
+        deadline: of the monotonic clock; the time limit.
+    """
+
+    reason: str | None = None
+    deadline: float = float("inf")
+
+
+class Engine:
+    """Runs one program at a time; an interrupt asks it to save and stop, a second Ctrl-C kills it."""
+
+    def __init__(self, processes: Processes, stop: Stop, say: Callable[[str], None]) -> None:
+        self._processes = processes
+        self._stop = stop
+        self._say = say
+        self._process: subprocess.Popen[bytes] | None = None
+        self._kill_at = float("inf")
+        self._unsaid: list[str] = []
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Take SIGINT, SIGTERM and SIGHUP as a request to stop, while the context lasts."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def follow(self, process: subprocess.Popen[bytes], take: Callable[[bytes], None]) -> int:
+        """Hand each chunk of the output to `take` until the program has ended; return its exit code, 128 + n for signal n.
+
+        What is left of its session is killed: at once after a normal end, after some time when the program itself
+        was killed and the ranks may be saving.
+        """
+        self._process = process
+        assert process.stdout is not None
+        if self._stop.reason is not None:
+            process.terminate()
+        drained_at = float("inf")
+        with process.stdout, selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while True:
+                if selector.select(0.2):
+                    data = os.read(process.stdout.fileno(), CHUNK)
+                    if not data:
+                        break
+                    take(data)
+                elif process.poll() is not None:  # somebody else holds the pipe open
+                    drained_at = min(drained_at, time.monotonic() + DRAIN_S)
+                    if time.monotonic() > drained_at:
+                        break
+                self._watch_clock()
+        while process.poll() is None:  # it closed its output and goes on
+            time.sleep(0.02)
+            self._watch_clock()
+        self._process = None
+        self._end_session(process.pid, killed=process.returncode < 0)
+        return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+    def _end_session(self, leader: int, killed: bool) -> None:
+        until = time.monotonic() + (ORPHANS_S if killed else 0.0)
+        while members := self._processes.session(leader):
+            if time.monotonic() >= until:
+                self._processes.kill(members)
+            time.sleep(0.05)
+
+    def _watch_clock(self) -> None:
+        now = time.monotonic()
+        while self._unsaid:
+            self._say(self._unsaid.pop(0))
+        if now > self._stop.deadline and self._stop.reason is None:
+            self._stop.reason = BY_TIMEOUT
+            self._kill_at = now + GRACE_S
+            self._unsaid.append("the time limit is reached: saving and stopping")
+            self._ask()
+        if now > self._kill_at:
+            self._kill()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # Nothing is printed here: the signal may have come in the middle of printing.
+        if self._stop.reason is None:
+            self._stop.reason = BY_SIGNAL
+            self._unsaid.append("saving and stopping; Ctrl-C again kills")
+            self._ask()
+        elif number == signal.SIGINT:
+            self._unsaid.append("killed")
+            self._kill()
+
+    def _ask(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._processes.kill(self._processes.session(self._process.pid))

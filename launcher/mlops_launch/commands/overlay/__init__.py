@@ -1,0 +1,1 @@
+"""The verbs on an overlay: init, render, check, set."""

@@ -1,0 +1,88 @@
+"""Look for mistakes in an overlay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlops_launch.clients.process import Processes
+from mlops_launch.commands.overlay.files import quickstart_scripts, read_files
+from mlops_launch.commands.overlay.render import parse_objects, render_text
+from mlops_launch.core.finding import Finding
+from mlops_launch.core.overlay.files import OverlayFiles
+from mlops_launch.core.rules.base import Subject
+from mlops_launch.core.rules.registry import RENDER_RULES, find_problems
+from mlops_launch.core.workload.model import Workload, find_workload
+from mlops_launch.errors import LauncherError, ProcessError
+
+
+def check_overlay(overlay: Path, processes: Processes) -> list[Finding]:
+    """Return what is wrong with the overlay, errors first. No cluster is asked.
+
+    Raises:
+        UsageError: `overlay` is no overlay.
+        LauncherError: kubectl is missing or too old.
+    """
+    return check_files(read_files(overlay), overlay, processes)
+
+
+def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes) -> list[Finding]:
+    """Return what is wrong with `files`, rendered from the folder `rendered_from`, which holds the same texts.
+
+    Raises:
+        LauncherError: kubectl is missing or too old.
+    """
+    try:
+        text = render_text(rendered_from, processes)
+    except ProcessError as error:
+        return find_problems(
+            Subject(files, render_error=_reason(error, files, rendered_from), scripts=quickstart_scripts(Path(files.folder)))
+        )
+    return check_rendered(files, text)
+
+
+def check_rendered(files: OverlayFiles, text: str) -> list[Finding]:
+    """Return what is wrong with an overlay that renders to `text`."""
+    workload, reason = _workload(text)
+    return find_problems(Subject(files, workload, reason, quickstart_scripts(Path(files.folder))))
+
+
+def require_clean(findings: list[Finding]) -> None:
+    """Raise unless `findings` holds no error.
+
+    Raises:
+        LauncherError: the first error and, in the hint, what to do about it and how many more there are.
+    """
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if errors:
+        raise _as_error(errors)
+
+
+def explain(overlay: Path, error: ProcessError) -> LauncherError:
+    """Return why the overlay does not render: what a rule knows about it, with file and line, else kubectl's words."""
+    files = read_files(overlay)
+    findings = find_problems(Subject(files, render_error=_reason(error, files, overlay)))
+    causes = [finding for finding in findings if finding.rule in RENDER_RULES]
+    return _as_error(causes) if causes else error
+
+
+def _as_error(errors: list[Finding]) -> LauncherError:
+    first, more = errors[0], len(errors) - 1
+    place = f"{first.place}: " if first.place else ""
+    rest = f" ({more} more: `mlops-launch check` lists all)" if more else ""
+    return LauncherError(f"{place}{first.message}", f"{first.hint}{rest}")
+
+
+def _workload(text: str) -> tuple[Workload | None, str | None]:
+    try:
+        return find_workload(parse_objects(text)), None
+    except LauncherError as error:
+        return None, error.message
+
+
+def _reason(error: ProcessError, files: OverlayFiles, rendered_from: Path) -> str:
+    """Return why kubectl failed, in one line, with the overlay's name where kubectl names the folder it was given."""
+    lines = [line for line in error.stderr.splitlines() if line and not line.startswith("#")]
+    reason = (lines[-1] if lines else error.message).removeprefix("error: ").removeprefix("`: ")
+    for folder in (str(rendered_from.resolve()), str(rendered_from)):
+        reason = reason.replace(folder, files.folder)
+    return f"kubectl does not render the overlay: {reason}"

@@ -1,0 +1,79 @@
+"""Read and write the files of an overlay."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mlops_launch.commands.overlay.render import KUSTOMIZATION_NAMES, require_overlay
+from mlops_launch.core.overlay.files import OverlayFiles
+from mlops_launch.errors import LauncherError
+
+_SUFFIXES = (".env", ".yaml", ".yml")
+
+
+def read_files(overlay: Path) -> OverlayFiles:
+    """Return the texts of the overlay: its kustomization, YAML and env files, and what the kustomization names below it.
+
+    Raises:
+        UsageError: `overlay` holds no kustomization.
+        LauncherError: a file is not UTF-8.
+    """
+    require_overlay(overlay)
+    kustomization = next(name for name in KUSTOMIZATION_NAMES if (overlay / name).is_file())
+    texts = {path.name: read_text(path) for path in sorted(overlay.iterdir()) if path.suffix in _SUFFIXES and path.is_file()}
+    texts[kustomization] = read_text(overlay / kustomization)
+    files = OverlayFiles(str(overlay), kustomization, texts)
+    named = [name for name in (*files.patch_names, *files.env_file_names) if name not in texts and (overlay / name).is_file()]
+    return files.with_texts({name: read_text(overlay / name) for name in named})
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text with its line ends as they are.
+
+    Raises:
+        LauncherError: it is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise LauncherError(f"not UTF-8, line {line}: {path}", "save the file as UTF-8") from error
+
+
+def find_above(overlay: Path, name: str) -> Path | None:
+    """Return the nearest folder above the overlay that has this name, or None."""
+    return next((folder for folder in overlay.resolve().parents if folder.name == name), None)
+
+
+def quickstart_scripts(overlay: Path) -> frozenset[str] | None:
+    """Return the names of the scripts in the overlay's quickstart folder, or None when there is no such folder or script."""
+    folder = find_above(overlay, "quickstart")
+    names: Iterable[str] = (path.name for path in folder.glob("*.sh")) if folder else ()
+    return frozenset(names) or None
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Replace files below `folder`: all are written beside the old ones first, then renamed over them, keeping their mode.
+
+    Raises:
+        OSError: one cannot be written; then no file has changed.
+    """
+    written: list[tuple[Path, Path]] = []
+    try:
+        for name, text in texts.items():
+            target = (folder / name).resolve()
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            written.append((Path(temporary), target))
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, target.stat().st_mode & 0o7777)
+        for temporary_path, target in written:
+            os.replace(temporary_path, target)
+    finally:
+        for temporary_path, _ in written:
+            temporary_path.unlink(missing_ok=True)

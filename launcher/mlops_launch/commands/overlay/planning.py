@@ -1,0 +1,42 @@
+"""From an overlay to a plan that is free of errors: the same for this machine and for a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlops_launch.clients.process import Processes
+from mlops_launch.commands.overlay.check import check_files, check_rendered, require_clean
+from mlops_launch.commands.overlay.files import read_files
+from mlops_launch.commands.overlay.render import parse_objects, render_text
+from mlops_launch.core.workload.model import find_workload
+from mlops_launch.core.workload.plan import Plan
+from mlops_launch.core.workload.redaction import redact_object
+from mlops_launch.errors import ProcessError
+
+
+def checked_plan(overlay: Path, processes: Processes) -> Plan:
+    """Return the plan without actions: what the overlay holds, free of errors.
+
+    Raises:
+        LauncherError: `check` has found an error.
+    """
+    files = read_files(overlay)
+    try:
+        text = render_text(overlay, processes)
+    except ProcessError:
+        require_clean(check_files(files, overlay, processes))
+        raise
+    findings = check_rendered(files, text)
+    require_clean(findings)
+    return Plan(str(overlay), text, find_workload(parse_objects(text)), tuple(findings), ())
+
+
+def redacted(text: str) -> str:
+    """Return the rendered objects without secrets: byte for byte the same when there are none."""
+    objects = parse_objects(text)
+    redacted = [redact_object(item) for item in objects]
+    if redacted == objects:
+        return text
+    import yaml
+
+    return str(yaml.safe_dump_all(redacted, sort_keys=False))

@@ -1,0 +1,134 @@
+"""List runs, show one, follow its log: for `ls`, `status` and `logs`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mlops_launch.clients.host import Host
+from mlops_launch.commands.runs.archive import Archive, ArchivedRun
+from mlops_launch.core.log.progress import clock
+from mlops_launch.core.record import RunRecord, exit_hint, exit_name
+from mlops_launch.errors import LauncherError
+
+POLL_S: Final = 0.2
+CHUNK: Final = 1 << 20  # bytes
+COLUMNS: Final = ("NAME", "RUN", "STATE", "EXIT", "STEP", "IMAGES/S", "TOP-1", "OUTPUT")
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """A run as it is now."""
+
+    run: ArchivedRun
+    record: RunRecord
+    state: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record with the state, the run's time and its folder."""
+        fields = {key: value for key, value in self.record.to_json().items() if key != "schema"}
+        return {"run": self.run.time, "state": self.state, **fields, "archive": str(self.run.folder)}
+
+    def row(self) -> tuple[str, ...]:
+        """Return the cells under `COLUMNS`."""
+        record = self.record
+        top1 = record.result.get("top1", record.step.get("top1"))
+        return (
+            record.name, self.run.time, self.state, "-" if record.exit_code is None else str(record.exit_code), _progress(record),
+            _text(record.step.get("images_per_s")), _text(top1), record.output or "-",
+        )  # fmt: skip
+
+    def to_text(self) -> str:
+        """Return the status for people, a `key: value` line each."""
+        record, step = self.record, self.record.step
+        lines = [
+            ("run", f"{record.name} {self.run.time}"),
+            ("state", f"{self.state} on {record.host}" if self.state == "running" else self.state),
+            ("overlay", record.overlay),
+            ("started", record.started),
+            ("ended", record.ended),
+            ("try", str(record.try_number) if record.try_number > 1 else None),
+            ("exit code", self._exit()),
+            ("step", _progress(record) if step else None),
+            ("images/s", _text(step.get("images_per_s")) if step else None),
+            ("loss", _text(record.result.get("loss", step.get("loss"))) if step else None),
+            ("top-1", _text(record.result.get("top1", step.get("top1"))) if step else None),
+            ("time left", clock(step.get("eta_s")) if self.state == "running" else None),
+            ("output", record.output),
+            ("log", str(self.run.log)),
+            ("hint", self._hint()),
+        ]
+        return "\n".join(f"{key + ':':<11}{value}" for key, value in lines if value is not None)
+
+    def _exit(self) -> str | None:
+        code = self.record.exit_code
+        return None if code is None else f"{code} ({exit_name(code, self.record.out_of_memory)})"
+
+    def _hint(self) -> str | None:
+        if self.state == "lost":
+            return "mlops-launch was killed; the same command goes on from the newest checkpoint"
+        return None if self.record.exit_code is None else exit_hint(self.record.exit_code, self.record.out_of_memory)
+
+
+def look(run: ArchivedRun, host: Host) -> RunStatus:
+    """Return a run's status.
+
+    Raises:
+        LauncherError: its record cannot be read.
+    """
+    record = run.read()
+    return RunStatus(run, record, run.state(record, host))
+
+
+def list_runs(archive: Archive, host: Host, warn: Callable[[str], None]) -> list[RunStatus]:
+    """Return the status of every run, oldest first; one that cannot be read is said and left out."""
+    found = []
+    for run in archive.runs():
+        try:
+            found.append(look(run, host))
+        except LauncherError as error:
+            warn(f"Warning: {error.message}")
+    return found
+
+
+def table(runs: list[RunStatus]) -> str:
+    """Return the runs as a table."""
+    return aligned([COLUMNS, *(run.row() for run in runs)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as text, the last column as wide as it is."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def follow_log(run: ArchivedRun, host: Host, follow: bool) -> Iterator[bytes]:
+    """Yield the run's log in chunks; with `follow` until the run has ended.
+
+    Raises:
+        LauncherError: there is no log.
+    """
+    try:
+        file = open(run.log, "rb", buffering=0)
+    except FileNotFoundError as error:
+        raise LauncherError(f"the run has no log: {run.log}", "it ended before its command was started") from error
+    with file:
+        while True:
+            # The state first: what is written before the end is then read for sure.
+            ended = not follow or look(run, host).state != "running"
+            while chunk := os.read(file.fileno(), CHUNK):
+                yield chunk
+            if ended:
+                return
+            time.sleep(POLL_S)
+
+
+def _progress(record: RunRecord) -> str:
+    return f"{record.step['step']}/{record.step['steps']}" if record.step else "-"
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)

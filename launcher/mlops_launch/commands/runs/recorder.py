@@ -1,0 +1,104 @@
+"""What each try of a run leaves, wherever it runs: its log, its figures, its record; and whether another try may help."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from mlops_launch import contract
+from mlops_launch.commands.runs.archive import ArchivedRun, Position
+from mlops_launch.commands.runs.display import Display
+from mlops_launch.core.log.lines import LineReader, Metrics, is_result
+from mlops_launch.core.record import RunRecord
+
+CHUNK = 1 << 20  # bytes
+RECORD_S = 1.0  # between two writes of the record while the training runs
+
+
+class Recorder:
+    """Takes the output of one try: to the archive's log, to the display, its figures to the record."""
+
+    def __init__(self, run: ArchivedRun, record: RunRecord, display: Display) -> None:
+        self.record = record
+        self._run = run
+        self._display = display
+        self._log = run.open_log()
+        self._reader = LineReader()
+        self._metrics = Metrics()
+        self._written_at = 0.0
+        self._failed = False
+
+    def take(self, chunk: bytes) -> None:
+        """Take a chunk of the output."""
+        with self._said_once():
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[self._log.write(rest) :]
+        self._show(self._reader.feed(chunk))
+
+    def end(self) -> None:
+        """Take the end of the output."""
+        self._show(self._reader.end())
+        self._display.end()
+        self._log.close()
+
+    @property
+    def size(self) -> int:
+        """The bytes in the archive's log."""
+        return int(self._log.tell())
+
+    def place(self, position: Position) -> None:
+        """Write how far the log has come."""
+        with self._said_once():
+            self._run.write_position(position)
+
+    def show_archived(self) -> None:
+        """Show what the archive's log holds already, and take its figures."""
+        with self._run.log.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                self._show(self._reader.feed(chunk))
+
+    def take_figures(self) -> None:
+        """Take the figures of the archive's log once more: it was completed. A result that is new is shown."""
+        self._metrics, before = Metrics(), self._metrics.result
+        with self._run.log.open("rb") as file:
+            for line in file:
+                self._metrics.read(line.rstrip(b"\n"))
+                if is_result(line) and not before:
+                    self._display.show([line.rstrip(b"\n")], [False], {})
+        self.record = self.record.at(step=self._metrics.step, result=self._metrics.result)
+
+    def _show(self, lines: list[bytes]) -> None:
+        steps = [self._metrics.read(line) for line in lines]
+        self._display.show(lines, steps, self._metrics.step)
+        self.record = self.record.at(step=self._metrics.step, result=self._metrics.result)
+        now = time.monotonic()
+        if any(steps) and now - self._written_at > RECORD_S:
+            self.write(self.record)
+            self._written_at = now
+
+    def write(self, record: RunRecord) -> None:
+        """Write the record; a full disk is said and stops nothing."""
+        with self._said_once():
+            self._run.write(record)
+
+    @contextmanager
+    def _said_once(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                self._display.say(f"Warning: the archive cannot be written: {self._run.folder}: {error.strerror}")
+
+
+def may_retry(record: RunRecord) -> bool:
+    """Return whether another try may help: an exit code of 128-255, unless memory ran out."""
+    return record.exit_code is not None and contract.is_retryable(record.exit_code) and not record.out_of_memory
+
+
+def iso(moment: datetime) -> str:
+    """Return a time as records have it."""
+    return moment.isoformat(timespec="milliseconds")

@@ -1,0 +1,1 @@
+"""What the API server says of pods and jobs, read without asking it."""

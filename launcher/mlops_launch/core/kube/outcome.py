@@ -1,0 +1,122 @@
+"""How a training on a cluster ended, from its objects alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_launch import contract
+from mlops_launch.contract import ExitCode
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube.objects import Object
+
+FAILED, SUCCEEDED = "Failed", "Succeeded"
+DELETED = "it was deleted"  # by somebody else: no other try
+
+
+@dataclass(frozen=True)
+class MemoryKill:
+    """A process killed for memory: in which pod, at which limit."""
+
+    pod: str
+    limit: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a training.
+
+    Args:
+        code: the training's exit code.
+        reason: what else is known, a sentence's part; None when the code says all.
+    """
+
+    code: int
+    reason: str | None = None
+
+
+def main_pods(kind: str, pods: Sequence[Object]) -> list[Object]:
+    """Return the pods whose log and exit code are the training's, oldest first."""
+    found = [pod for pod in pods if facts.role(pod) == facts.LAUNCHER] if kind == "MPIJob" else list(pods)
+    return sorted(found, key=facts.made)
+
+
+def finished(workload: Object) -> str | None:
+    """Return `Succeeded` or `Failed` when the cluster has marked the Pod or MPIJob so, else None."""
+    if workload["kind"] == "Pod":
+        return facts.phase(workload) if facts.has_ended(workload) and facts.phase(workload) in (SUCCEEDED, FAILED) else None
+    return next((word for word in (SUCCEEDED, FAILED) if facts.condition(workload, word)), None)
+
+
+def outcome(kind: str, workload: Object | None, pods: Sequence[Object]) -> Outcome | None:
+    """Return how the training ended, or None while it goes on or its end is not clear yet.
+
+    Args:
+        kind: MPIJob or Pod.
+        workload: the newest state of it; None when it is gone.
+        pods: all pods it ever had, each in its newest state, deleted ones too.
+    """
+    mains = main_pods(kind, pods)
+    end = facts.container_end(mains[-1]) if mains else None
+    if workload is None:
+        return Outcome(end.code if end else ExitCode.INTERRUPTED, DELETED)
+    word = finished(workload)
+    if word is None:
+        return None
+    if word == SUCCEEDED:
+        return Outcome(ExitCode.SUCCESS)
+    if end is not None and end.code != 0:
+        return Outcome(end.code, _eviction([mains[-1]]))
+    if mains and end is None and not facts.has_ended(mains[-1]) and not mains[-1]["metadata"].get("deletionTimestamp"):
+        return None  # marked as failed, because a worker was lost, and the launcher is still saving
+    return Outcome(ExitCode.WORKER_LOST, _eviction(pods) or _message(workload))
+
+
+def memory_kill(pods: Sequence[Object], lines: Sequence[Mapping[str, Any]]) -> MemoryKill | None:
+    """Return who was killed for memory, or None.
+
+    Args:
+        pods: all pods of the training.
+        lines: the fields of the entry points' `out-of-memory` lines.
+    """
+    found = facts.killed_for_memory(pods)
+    if found is not None:
+        return MemoryKill(*found)
+    if not lines:
+        return None
+    host = str(lines[0].get("host", "unknown"))
+    pod = next((pod for pod in pods if facts.name_of(pod) == host), None)
+    return MemoryKill(host, facts.memory_limit(pod, facts.container(pod)) if pod else f"{lines[0].get('limit_bytes', 'unknown')} bytes")
+
+
+def may_hide_a_kill(code: int) -> bool:
+    """Return whether a rank may have been killed behind an exit code.
+
+    When one rank is killed, its peers lose their connection, and mpirun may take a peer's code, such as 1, for the first.
+    A training's own codes are no peer's.
+    """
+    return code != ExitCode.SUCCESS and not ExitCode.USAGE <= code <= ExitCode.CONFIGURATION
+
+
+def memory_line(line: bytes) -> Mapping[str, str] | None:
+    """Return the fields of an entry point's `out-of-memory` line, or None for any other line."""
+    text = line.decode(errors="replace")
+    return contract.parse_fields(text) if text.startswith(f"{contract.OUT_OF_MEMORY} ") else None
+
+
+def _eviction(pods: Sequence[Object]) -> str | None:
+    for pod in pods:
+        status = pod.get("status") or {}
+        disrupted = facts.condition(pod, "DisruptionTarget") or {}
+        reason = status.get("reason") or disrupted.get("reason")
+        if reason:
+            message = status.get("message") or disrupted.get("message") or ""
+            return f"pod {facts.name_of(pod)}: {reason}: {' '.join(str(message).split())}".rstrip(": ")
+    return None
+
+
+def _message(workload: Object) -> str:
+    status = workload.get("status") or {}
+    found = facts.condition(workload, FAILED) or status
+    return " ".join(str(found.get("message") or found.get("reason") or "no reason given").split())

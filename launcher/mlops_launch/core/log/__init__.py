@@ -1,0 +1,1 @@
+"""A log as bytes: put together again, read for its figures."""

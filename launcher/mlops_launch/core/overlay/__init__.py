@@ -1,0 +1,1 @@
+"""The files of an overlay: found, read, edited byte by byte."""

@@ -1,0 +1,193 @@
+"""What `set` was asked to change, and the texts that come out: no file is read or written here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ruamel.yaml.nodes import Node, SequenceNode
+
+from mlops_launch.contract import (
+    DATASET_DIR,
+    IMAGE_TAG,
+    MODEL_DIR,
+    MODEL_NAME,
+    MODEL_SCRIPT,
+    OUTPUT_DIR,
+    PRESET,
+    REGISTRY,
+)
+from mlops_launch.core.overlay import yamltree as yamltext
+from mlops_launch.core.overlay.envfile import EnvFile
+from mlops_launch.core.overlay.files import OverlayFiles, pod_path
+from mlops_launch.core.overlay.values import User, did_you_mean, parse_quantity
+from mlops_launch.core.overlay.yamledit import get_value, set_value
+from mlops_launch.core.overlay.yamltree import Named
+from mlops_launch.errors import LauncherError, UsageError
+
+KNOWN_KEYS: Final = (REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, MODEL_SCRIPT, PRESET)
+KNOWN_PREFIXES: Final = ("MLOPS_", "HOROVOD_", "TF_")
+PRESETS: Final = ("demo", "one_epoch", "full", "benchmark")
+# What a single-node script runs, by preset; the precision goes in front.
+PRESET_SCRIPTS: Final = {"demo": "training_demo.sh", "one_epoch": "training_1_epoch.sh", "full": "training_full.sh"}
+DEFAULT_GPU: Final = "nvidia.com/gpu"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """New values; None leaves the old one. `gpus`, `cpu` and `memory` mean the Worker, or the Pod's container."""
+
+    user: User | None = None
+    gpus: int | None = None
+    workers: int | None = None
+    slots: int | None = None
+    cpu: str | None = None
+    memory: str | None = None
+    preset: str | None = None
+    namespace: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def apply_changes(files: OverlayFiles, changes: Changes) -> dict[str, str]:
+    """Return the texts that differ, by file name.
+
+    Raises:
+        UsageError: a key or preset that there is not, workers of a Pod.
+        LauncherError: a file that is needed is missing, or cannot be edited in place.
+    """
+    texts = dict(_env_texts(files, changes))
+    texts.update(_patch_text(files, changes))
+    if changes.namespace is not None:
+        name = files.kustomization
+        texts[name] = _set(files.texts[name], name, ("namespace",), changes.namespace)
+    return {name: text for name, text in texts.items() if text != files.texts[name]}
+
+
+def _env_texts(files: OverlayFiles, changes: Changes) -> Iterator[tuple[str, str]]:
+    wanted = dict(changes.variables)
+    if not wanted and changes.preset is None:
+        return
+    if not files.env_files:
+        raise LauncherError(
+            f"no env file in the overlay: {files.folder}",
+            "`configMapGenerator` in kustomization.yaml names it in `envs`",
+        )
+    if changes.preset is not None:
+        key, value = _preset_variable(files, changes.preset)
+        if wanted.get(key, value) != value:
+            raise UsageError(f"`--preset` and `{key}` disagree: {value} and {wanted[key]}", "give one of them")
+        wanted[key] = value
+    edited: dict[str, EnvFile] = {}
+    for key, value in wanted.items():
+        _require_known(files, key)
+        found = files.env(key)
+        name = found[0] if found else next(iter(files.env_files))
+        edited[name] = edited.get(name, files.env_files[name]).with_value(key, value)
+    yield from ((name, file.text) for name, file in edited.items())
+
+
+def _require_known(files: OverlayFiles, key: str) -> None:
+    there = {entry.key for file in files.env_files.values() for entry in file.entries}
+    if key in KNOWN_KEYS or key in there or key.startswith(KNOWN_PREFIXES):
+        return
+    near = did_you_mean(key, {*KNOWN_KEYS, *there})
+    ways = "a key that mlops.env has, or a name that starts with MLOPS_, HOROVOD_ or TF_"
+    raise UsageError(f"unknown key: {key}", f"did you mean `{near}`?" if near else ways)
+
+
+def _preset_variable(files: OverlayFiles, preset: str) -> tuple[str, str]:
+    """Return the key and the value that choose `preset`: its own key where there is one, else the script's name."""
+    if files.env(PRESET) is not None:
+        if preset not in PRESETS:
+            near = did_you_mean(preset, PRESETS)
+            raise UsageError(f"unknown preset: {preset}", f"did you mean `{near}`?" if near else f"one of {', '.join(PRESETS)}")
+        return PRESET, preset
+    if preset not in PRESET_SCRIPTS:
+        raise (
+            UsageError(
+                f"no script for the preset: {preset}",
+                f"one of {', '.join(PRESET_SCRIPTS)}; or give the trainer's flag: {PRESET}={preset} goes over the script's own preset",
+            )
+            if preset in PRESETS
+            else UsageError(f"unknown preset: {preset}", f"one of {', '.join(PRESET_SCRIPTS)}")
+        )
+    script = files.env(MODEL_SCRIPT)
+    precision = script[1].value.partition("_")[0] if script and "_" in script[1].value else "fp32"
+    return MODEL_SCRIPT, f"{precision}_{PRESET_SCRIPTS[preset]}"
+
+
+def _patch_text(files: OverlayFiles, changes: Changes) -> Iterator[tuple[str, str]]:
+    parts = (changes.user, changes.gpus, changes.workers, changes.slots, changes.cpu, changes.memory)
+    if all(part is None for part in parts):
+        return
+    for name in files.patch_names:
+        if name in files.syntax_errors:
+            raise _in_file(files.syntax_errors[name], name)
+    if files.workload_patch is None:
+        raise LauncherError(
+            f"no patch file for a Pod or an MPIJob in the overlay: {files.folder}",
+            "`patches` in kustomization.yaml names it with `path`",
+        )
+    name, tree = files.workload_patch
+    kind = yamltext.scalar(yamltext.child(tree, "kind")) or ""
+    text = files.texts[name]
+    for path, value in _patch_values(text, kind, tree, changes):
+        text = _set(text, name, path, value)
+    yield name, text
+
+
+def _patch_values(text: str, kind: str, tree: Node, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
+    """Yield each path of the patch and its new value."""
+    if changes.slots is not None or changes.workers is not None:
+        if kind == "Pod":
+            option = "--workers" if changes.workers is not None else "--slots"
+            raise UsageError(f"`{option}` needs an MPIJob, this overlay holds a: {kind}", "use the multi-node overlay")
+        if changes.slots is not None:
+            yield ("spec", "slotsPerWorker"), changes.slots
+    for role in ("Launcher", "Worker") if kind != "Pod" else ("Pod",):
+        pod = pod_path(kind, role)
+        if role == "Worker" and changes.workers is not None:
+            yield ("spec", "mpiReplicaSpecs", "Worker", "replicas"), changes.workers
+        if changes.user is not None:
+            yield (*pod, "securityContext", "runAsUser"), changes.user.uid
+            yield (*pod, "securityContext", "runAsGroup"), changes.user.gid
+            yield (*pod, "securityContext", "fsGroup"), changes.user.fs_group
+        if role != "Launcher":
+            resources: yamltext.Path = (*pod, "containers", Named(_container(tree, pod, role)), "resources")
+            yield from _resource_values(text, resources, changes)
+
+
+def _container(tree: Node, pod: yamltext.Path, role: str) -> str:
+    """Return the name of the first container that the patch names, or the base's name for it."""
+    containers = yamltext.find(tree, (*pod, "containers"))
+    first = next(iter(containers.value), None) if isinstance(containers, SequenceNode) else None
+    return yamltext.scalar(yamltext.child(first, "name")) or ("worker" if role == "Worker" else "training")
+
+
+def _resource_values(text: str, resources: yamltext.Path, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
+    limits, requests = (get_value(text, (*resources, part)) or {} for part in ("limits", "requests"))
+    if changes.gpus is not None:
+        name = next((str(key) for key in [*limits, *requests] if str(key).endswith("/gpu")), DEFAULT_GPU)
+        yield (*resources, "limits", name), changes.gpus
+        if name in requests:
+            yield (*resources, "requests", name), changes.gpus
+    for name, wanted in (("cpu", changes.cpu), ("memory", changes.memory)):
+        if wanted is None:
+            continue
+        # A request above its limit is refused by the API server; a smaller one stays as it is.
+        limit, request = parse_quantity(wanted), parse_quantity(str(requests.get(name, "")))
+        if limit is not None and request is not None and request > limit:
+            yield (*resources, "requests", name), wanted
+        yield (*resources, "limits", name), wanted
+
+
+def _set(text: str, file: str, path: yamltext.Path, value: int | str) -> str:
+    try:
+        return set_value(text, path, value)
+    except LauncherError as error:
+        raise _in_file(error, file) from error
+
+
+def _in_file(error: LauncherError, file: str) -> LauncherError:
+    return LauncherError(f"{file}: {error.message}", error.hint)

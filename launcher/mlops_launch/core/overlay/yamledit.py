@@ -1,0 +1,214 @@
+"""Set one value in YAML text and leave every other byte as it is.
+
+The YAML library finds the place, the bytes are spliced there, and the result is parsed again and compared with the
+data that was wanted: what cannot be edited safely (an alias, a block text) is refused instead of damaged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
+
+from mlops_launch.core.overlay import yamltree as yamltext
+from mlops_launch.core.overlay import yamlwrite
+from mlops_launch.core.overlay.yamltree import Named, Path
+from mlops_launch.errors import LauncherError
+
+# Where a key goes that is not there yet: in front of the first of these siblings, otherwise behind the last one.
+_GOES_BEFORE = {
+    "namespace": ("resources", "components", "configMapGenerator", "patches", "replacements"),
+    "slotsPerWorker": ("runPolicy", "sshAuthMountPath", "launcherCreationPolicy", "mpiReplicaSpecs"),
+    "Launcher": ("Worker",),
+    "replicas": ("restartPolicy", "template"),
+    "securityContext": ("containers", "volumes"),
+    "requests": ("limits",),
+}
+_BY_HAND = "edit the file by hand"
+
+
+def set_value(text: str, path: Path, value: int | str) -> str:
+    """Return `text` with the value at `path` set; missing keys, and a missing named item of a list, are created.
+
+    Raises:
+        YamlSyntaxError: `text` is no YAML.
+        LauncherError: the place cannot be edited in place.
+    """
+    before = yamltext.load(text)
+    wanted = _with_value(before, path, value)
+    if wanted == before and _same_type(before, path, value):
+        return text
+    try:
+        edited = _splice(text, path, value)
+        after = yamltext.load(edited)
+    except yamltext.YamlSyntaxError:
+        after = None
+    if after != wanted or not _same_type(after, path, value):
+        raise LauncherError(f"cannot set in place: {yamlwrite.path_name(path)}", _BY_HAND)
+    return edited
+
+
+def get_value(text: str, path: Path) -> Any:
+    """Return the data at `path`, or None when it is not there.
+
+    Raises:
+        YamlSyntaxError: `text` is no YAML.
+    """
+    data = yamltext.load(text)
+    for step in path:
+        data = _step(data, step)
+    return data
+
+
+def _step(data: Any, step: str | Named) -> Any:
+    if isinstance(step, Named):
+        items = data if isinstance(data, list) else []
+        return next((item for item in items if isinstance(item, dict) and item.get("name") == step.name), None)
+    return data.get(step) if isinstance(data, dict) else None
+
+
+def _same_type(data: Any, path: Path, value: int | str) -> bool:
+    for step in path:
+        data = _step(data, step)
+    return type(data) is type(value)
+
+
+def _with_value(data: Any, path: Path, value: int | str) -> Any:
+    """Return a copy of `data` with the value set: what the edited text must mean."""
+    root = _copy(data) if data is not None else {}
+    place = root
+    for position, step in enumerate(path):
+        last = position == len(path) - 1
+        if isinstance(step, Named):
+            if not isinstance(place, list):
+                raise LauncherError(f"not a list: {yamlwrite.path_name(path[:position])}", _BY_HAND)
+            item = _step(place, step)
+            if item is None:
+                item = {"name": step.name}
+                place.append(item)
+            place = item
+            continue
+        if not isinstance(place, dict):
+            raise LauncherError(f"not a mapping: {yamlwrite.path_name(path[:position])}", _BY_HAND)
+        if last:
+            if isinstance(place.get(step), dict | list):
+                raise LauncherError(f"holds more than one value: {yamlwrite.path_name(path)}", _BY_HAND)
+            place[step] = value
+        elif place.get(step) is None:
+            place[step] = [] if isinstance(path[position + 1], Named) else {}
+        if not last:
+            place = place[step]
+    return root
+
+
+def _copy(data: Any) -> Any:
+    """Return a copy in which an alias is data of its own, so that an edit which reaches two places shows."""
+    if isinstance(data, dict):
+        return {key: _copy(value) for key, value in data.items()}
+    return [_copy(item) for item in data] if isinstance(data, list) else data
+
+
+def _splice(text: str, path: Path, value: int | str) -> str:
+    root = yamltext.parse(text)
+    if root is None:
+        return text + yamlwrite.block(path, value, 0, yamlwrite.newline(text))
+    node: Node = root
+    for position, step in enumerate(path):
+        found = yamltext.child(node, step)
+        if found is None:
+            return _insert(text, node, path[position:], value)
+        if _is_empty(found):
+            return _fill(text, node, found, path[position + 1 :], value)
+        node = found
+    return _replace(text, node, value)
+
+
+def _replace(text: str, node: Node, value: int | str) -> str:
+    start, end = node.start_mark.index, node.end_mark.index
+    if not isinstance(node, ScalarNode) or node.style in ("|", ">"):
+        raise LauncherError(f"cannot set in place, line {node.start_mark.line + 1}", _BY_HAND)
+    return text[:start] + yamlwrite.scalar(value, node.style) + text[end:]
+
+
+def _is_empty(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
+
+
+def _after_colon(text: str, parent: Node, empty: Node) -> int:
+    """Return where a value that is not there would start: its own mark lies behind the comments that follow."""
+    key = next((key for key, value in parent.value if value is empty), None) if isinstance(parent, MappingNode) else None
+    if key is None:
+        raise LauncherError(f"no value, line {empty.start_mark.line + 1}", _BY_HAND)
+    return text.index(":", key.end_mark.index) + 1
+
+
+def _insert(text: str, node: Node, path: Path, value: int | str) -> str:
+    """Add `path` to the mapping or list `node`."""
+    if not isinstance(node, CollectionNode):
+        raise LauncherError(f"not a mapping, line {node.start_mark.line + 1}", _BY_HAND)
+    if node.flow_style:
+        close = node.end_mark.index - 1
+        body = text[:close].rstrip()
+        separator = "" if body.endswith(("{", ",")) else ", "
+        return body + separator + yamlwrite.flow(path, value) + text[close:]
+    sibling = _next_sibling(text, node, path[0])
+    indent = node.start_mark.column
+    lines = yamlwrite.block(path, value, indent, yamlwrite.newline(text))
+    if sibling is not None:
+        return _insert_at(text, _start_of_lines(text, sibling, indent), lines)
+    return _insert_at(text, _end_of_line(text, _end(node)), lines)
+
+
+def _fill(text: str, parent: Node, empty: Node, path: Path, value: int | str) -> str:
+    """Give a key without a value its value, or its first entry."""
+    colon = _after_colon(text, parent, empty)
+    if not path:
+        return f"{text[:colon]} {yamlwrite.scalar(value)}{text[colon:]}"
+    indent = parent.start_mark.column + (0 if isinstance(path[0], Named) else 2)
+    if isinstance(parent, CollectionNode) and parent.flow_style:
+        raise LauncherError(f"no value in brackets, line {empty.start_mark.line + 1}", _BY_HAND)
+    return _insert_at(text, _end_of_line(text, colon), yamlwrite.block(path, value, indent, yamlwrite.newline(text)))
+
+
+def _insert_at(text: str, position: int, lines: str) -> str:
+    if position > 0 and text[position - 1] != "\n":
+        return text[:position] + yamlwrite.newline(text) + lines.removesuffix(yamlwrite.newline(text)) + text[position:]
+    return text[:position] + lines + text[position:]
+
+
+def _next_sibling(text: str, node: Node, step: str | Named) -> Node | None:
+    """Return the key in front of which the new key `step` goes; none that follows a dash on its line."""
+    if not isinstance(node, MappingNode) or isinstance(step, Named):
+        return None
+    wanted = _GOES_BEFORE.get(step, ())
+    keys = [key for key, _ in node.value if key.value in wanted]
+    return next((key for key in keys if not text[: key.start_mark.index].rpartition("\n")[2].strip()), None)
+
+
+def _start_of_lines(text: str, key: Node, indent: int) -> int:
+    """Return where the key's line starts, or the comment lines right above it with the same indentation."""
+    start = text.rfind("\n", 0, key.start_mark.index) + 1
+    while start > 0:
+        above = text.rfind("\n", 0, start - 1) + 1
+        if not text[above:start].startswith(" " * indent + "#"):
+            break
+        start = above
+    return start
+
+
+def _end(node: Node) -> int:
+    """Return where the node's own text ends; a block's end mark lies behind the comments that follow."""
+    if isinstance(node, CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1] if isinstance(node, SequenceNode) else node.value[-1][1]
+        if isinstance(node, MappingNode) and _is_empty(last):
+            return int(node.value[-1][0].end_mark.index)
+        if last.start_mark.index >= node.start_mark.index:  # an alias's node lies elsewhere
+            return _end(last)
+    return int(node.end_mark.index)
+
+
+def _end_of_line(text: str, position: int) -> int:
+    if position > 0 and text[position - 1] == "\n":
+        return position
+    newline = text.find("\n", position)
+    return len(text) if newline < 0 else newline + 1

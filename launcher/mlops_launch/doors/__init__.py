@@ -1,1 +1,0 @@
-"""The two doors to the outside: processes and the API server."""

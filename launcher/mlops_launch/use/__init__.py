@@ -1,1 +1,0 @@
-"""One verb's logic a module: reads files, asks the core, acts through the doors."""
