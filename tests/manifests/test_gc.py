@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlops_launch.clients.cluster import KNOWN
-from mlops_launch.commands.cluster.remove import API_VERSIONS, LOOKED_AT
+from mlops_launch.commands.cluster.jobs import API_VERSIONS
+from mlops_launch.commands.cluster.remove import LOOKED_AT
 from tests.manifests.tools import ROOT, Kustomize, Object, Rendered, allowed, container, edit, environment
 
 

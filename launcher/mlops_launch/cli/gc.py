@@ -32,7 +32,8 @@ def command(
       mlops-launch gc --older-than 12h --all-namespaces
     """
     from mlops_launch.clients.cluster import Cluster
-    from mlops_launch.commands.cluster.remove import old_jobs, remove
+    from mlops_launch.commands.cluster.jobs import old_jobs
+    from mlops_launch.commands.cluster.remove import remove
     from mlops_launch.core.kube import objects as facts
     from mlops_launch.core.kube import ownership as belongings
 

@@ -54,7 +54,7 @@ def command(
     asked = Place(kube_context, namespace)
     found = where(Archive(), Host(), name, run_time, asked, in_cluster=everything or since is not None)
     if isinstance(found, Place):
-        from mlops_launch.commands.cluster.find import workload_of
+        from mlops_launch.commands.cluster.jobs import workload_of
         from mlops_launch.commands.cluster.logs import show_logs
         from mlops_launch.commands.cluster.resume import follow_on, left_run
 

@@ -90,7 +90,8 @@ def command(
         )  # fmt: skip
         run = LocalRun(overlay, options, Processes(), Host(), Archive())
     else:
-        from mlops_launch.commands.cluster.follow.attempt import START_S, ClusterOptions
+        from mlops_launch.commands.cluster.follow.attempt import ClusterOptions
+        from mlops_launch.commands.cluster.limits import START_S
         from mlops_launch.commands.cluster.run import ClusterRun
 
         on_cluster = ClusterOptions(

@@ -40,7 +40,7 @@ def command(name: str | None, run_time: str | None, watch: bool, kube_context: s
     cluster = found.connect() if isinstance(found, Place) else None
     while True:
         if isinstance(found, Place):
-            from mlops_launch.commands.cluster.follow.training import PATIENCE_S
+            from mlops_launch.commands.cluster.limits import PATIENCE_S
             from mlops_launch.commands.cluster.view import status_of
 
             assert cluster is not None

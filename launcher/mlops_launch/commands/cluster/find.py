@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlops_launch.clients.cluster import Cluster, Json
+from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.host import Host
-from mlops_launch.commands.cluster.remove import workloads
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
 from mlops_launch.commands.runs.listing import look
-from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.record import CLUSTER
-from mlops_launch.core.workload.model import Workload, find_workload
-from mlops_launch.errors import LauncherError
 
 
 @dataclass(frozen=True)
@@ -64,20 +60,3 @@ def last_place(archive: Archive, host: Host, name: str, asked: Place) -> Place:
     records = [look(run, host).record for run in archive.runs(name)]
     found = next((record for record in reversed(records) if record.engine == CLUSTER), None)
     return asked if found is None else Place(found.context, found.namespace, name)
-
-
-def workload_of(cluster: Cluster, name: str | None) -> tuple[Workload, Json]:
-    """Return the Pod or MPIJob of that name, or the newest of ours; as a shape and as it is in the cluster.
-
-    Raises:
-        LauncherError: there is none.
-    """
-    found = sorted(workloads(cluster, cluster.namespace), key=facts.made)
-    named = [item for item in found if name in (None, facts.name_of(item))]
-    if not named:
-        known = ", ".join(facts.name_of(item) for item in found) or "none"
-        what = "no training" if name is None else "no training of that name"
-        raise LauncherError(f"{what} in namespace {cluster.namespace}: {name or 'none'}", f"in that namespace: {known}; `-n` names another")
-    item = named[-1]
-    version = "v1" if item["kind"] == "Pod" else "kubeflow.org/v2beta1"
-    return find_workload([{**item, "apiVersion": version}]), {**item, "apiVersion": version}

@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.refusals import ApiError, Disconnected
-from mlops_launch.commands.cluster.find import workload_of
 from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower, gap_text
-from mlops_launch.commands.cluster.follow.training import PATIENCE_S
+from mlops_launch.commands.cluster.jobs import workload_of
+from mlops_launch.commands.cluster.limits import PATIENCE_S
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome
 from mlops_launch.core.kube.objects import JOB_NAME, Object

@@ -5,27 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError
-from mlops_launch.commands.cluster.follow.container import moment
-from mlops_launch.commands.cluster.submit import POLL_S, SPARE_S
+from mlops_launch.commands.cluster.jobs import API_VERSIONS, OURS_ONLY, workloads
+from mlops_launch.commands.cluster.limits import POLL_S, SPARE_S
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome
 from mlops_launch.core.kube import ownership as belongings
 from mlops_launch.core.kube.objects import Object
-from mlops_launch.core.kube.ownership import INSTANCE, OURS, PART_OF, Reference
+from mlops_launch.core.kube.ownership import INSTANCE, Reference
 
-API_VERSIONS: Final = {"Pod": "v1", "MPIJob": "kubeflow.org/v2beta1"}
 # What overlays make and what operators make for them: (apiVersion, kind).
 LOOKED_AT: Final = (
     ("v1", "Pod"), ("batch/v1", "Job"), ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount"),
 )  # fmt: skip
-OURS_ONLY: Final = f"{PART_OF}={OURS}"
-# Pods that an operator made are its workload's; only pods without that label are workloads.
-NO_WORKERS: Final = f"{OURS_ONLY},!{facts.JOB_NAME}"
 
 
 @dataclass
@@ -48,28 +43,6 @@ class Removal:
     def warnings(self) -> list[str]:
         """What was not looked at, a line each."""
         return [f"Warning: not looked at, since this user may not list it: {kind}" for kind in sorted(self.unseen)]
-
-
-def listing(cluster: Cluster, api_version: str, kind: str, namespace: str | None) -> str:
-    """Return the API's path of a kind in a namespace or, for None, in all."""
-    path = cluster.path(api_version, kind, None, namespace or "-")
-    return path if namespace else path.replace("/namespaces/-", "")
-
-
-def workloads(cluster: Cluster, namespace: str | None) -> list[Json]:
-    """Return the Pods and MPIJobs of ours, in a namespace or, for None, in all.
-
-    Raises:
-        LauncherError: they cannot be listed.
-    """
-    found = [{**pod, "kind": "Pod"} for pod in cluster.list(listing(cluster, "v1", "Pod", namespace), labelSelector=NO_WORKERS)]
-    try:
-        jobs = cluster.list(listing(cluster, API_VERSIONS["MPIJob"], "MPIJob", namespace), labelSelector=OURS_ONLY)
-    except ApiError as error:
-        if error.status != 404:  # no mpi-operator: no MPIJobs
-            raise
-        jobs = []
-    return [*found, *({**job, "kind": "MPIJob"} for job in jobs)]
 
 
 def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Reference], wait_s: float | None = None) -> Removal:
@@ -140,27 +113,6 @@ def _left(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], d
     of_job = any(item["kind"] == "MPIJob" for item in mine)
     labelled = [item for item in everything if of_job and belongings.labels(item).get(facts.JOB_NAME) == name]
     return list({facts.uid_of(i): i for i in (*found_again, *belongings.owned(everything, uids), *labelled)}.values())
-
-
-def old_jobs(cluster: Cluster, namespace: str | None, age: timedelta, now: datetime) -> list[Json]:
-    """Return the finished MPIJobs and Pods of ours that ended longer than `age` ago.
-
-    Raises:
-        LauncherError: they cannot be listed.
-    """
-    return [item for item in workloads(cluster, namespace) if (ended := ended_at(item)) is not None and now - moment(ended) > age]
-
-
-def ended_at(item: Object) -> str | None:
-    """Return when a workload ended, or None while it runs."""
-    word = outcome.finished(item)
-    if word is None:
-        return None
-    status = item["status"]
-    condition = facts.condition(item, word) or {}
-    terminated = (facts.main_status(item).get("state") or {}).get("terminated") or {} if item["kind"] == "Pod" else {}
-    found = status.get("completionTime") or condition.get("lastTransitionTime") or terminated.get("finishedAt")
-    return str(found or facts.made(item))
 
 
 def _listed(

@@ -8,8 +8,8 @@ from typing import Final
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.host import Host
 from mlops_launch.clients.process import Processes
-from mlops_launch.commands.cluster.follow.attempt import START_S, Attempt
-from mlops_launch.commands.cluster.follow.training import PATIENCE_S
+from mlops_launch.commands.cluster.follow.attempt import Attempt
+from mlops_launch.commands.cluster.limits import PATIENCE_S, START_S
 from mlops_launch.commands.cluster.run import detaching
 from mlops_launch.commands.local.process import Stop
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun

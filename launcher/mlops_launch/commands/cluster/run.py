@@ -16,19 +16,20 @@ from mlops_launch.clients.host import Host
 from mlops_launch.clients.process import Processes
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.follow.attempt import Attempt, ClusterOptions
-from mlops_launch.commands.cluster.follow.training import PATIENCE_S
+from mlops_launch.commands.cluster.limits import PATIENCE_S
 from mlops_launch.commands.cluster.remove import remove
 from mlops_launch.commands.cluster.submit import Say, Submission, apply, make_room, require_place, submission
 from mlops_launch.commands.local.process import Stop
 from mlops_launch.commands.overlay.planning import checked_plan, redacted
 from mlops_launch.commands.runs.archive import Archive
 from mlops_launch.commands.runs.display import Display, Streams
-from mlops_launch.commands.runs.recorder import iso, may_retry
+from mlops_launch.commands.runs.recorder import may_retry
 from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import ownership as belongings
 from mlops_launch.core.kube.outcome import DELETED
 from mlops_launch.core.kube.ownership import Reference
+from mlops_launch.core.kube.times import iso
 from mlops_launch.core.record import BY_DETACHING, BY_TIMEOUT, CLUSTER, RunRecord
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.errors import LauncherError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError
+from mlops_launch.commands.cluster.limits import POLL_S, SPARE_S
 from mlops_launch.commands.overlay.render import parse_objects
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome
@@ -17,9 +17,6 @@ from mlops_launch.core.kube.ownership import is_ours
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.errors import LauncherError, UsageError
-
-POLL_S: Final = 0.3
-SPARE_S: Final = 60.0  # over a pod's own grace period, until a deletion counts as stuck
 
 Say = Callable[[str], None]
 

@@ -9,16 +9,14 @@ from typing import Any, Final
 
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.refusals import ApiError
-from mlops_launch.commands.cluster.find import workload_of
-from mlops_launch.commands.cluster.follow.container import moment
-from mlops_launch.commands.cluster.follow.startup import related_events
-from mlops_launch.commands.cluster.remove import ended_at, listing, workloads
+from mlops_launch.commands.cluster.jobs import ended_at, listing, related_events, workload_of, workloads
 from mlops_launch.contract import ExitCode
 from mlops_launch.core.kube import causes as waiting
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome
 from mlops_launch.core.kube import ownership as belongings
 from mlops_launch.core.kube.objects import JOB_NAME, Object
+from mlops_launch.core.kube.times import moment
 from mlops_launch.core.record import exit_hint, exit_name
 
 LAUNCHERS: Final = f"{belongings.PART_OF}={belongings.OURS},{facts.JOB_ROLE}={facts.LAUNCHER}"

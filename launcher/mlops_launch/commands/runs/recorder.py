@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 
 from mlops_launch import contract
 from mlops_launch.commands.runs.archive import ArchivedRun, Position
@@ -97,8 +96,3 @@ class Recorder:
 def may_retry(record: RunRecord) -> bool:
     """Return whether another try may help: an exit code of 128-255, unless memory ran out."""
     return record.exit_code is not None and contract.is_retryable(record.exit_code) and not record.out_of_memory
-
-
-def iso(moment: datetime) -> str:
-    """Return a time as records have it."""
-    return moment.isoformat(timespec="milliseconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from mlops_launch import contract
 from mlops_launch.clients.cluster import Cluster
@@ -15,20 +15,20 @@ from mlops_launch.commands.cluster.follow.container import gap_text
 from mlops_launch.commands.cluster.follow.restore import LogVolume
 from mlops_launch.commands.cluster.follow.startup import NotStarted
 from mlops_launch.commands.cluster.follow.training import Listener, Session
+from mlops_launch.commands.cluster.limits import START_S
 from mlops_launch.commands.cluster.remove import remove
 from mlops_launch.commands.local.process import Stop
 from mlops_launch.commands.runs.archive import ArchivedRun, Position
 from mlops_launch.commands.runs.display import Display
-from mlops_launch.commands.runs.recorder import Recorder, iso
+from mlops_launch.commands.runs.recorder import Recorder
 from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core.kube.outcome import Outcome, may_hide_a_kill
 from mlops_launch.core.kube.ownership import Reference
+from mlops_launch.core.kube.times import iso
 from mlops_launch.core.log.stream import Gap, Mark
 from mlops_launch.core.record import BY_DETACHING, RunRecord, exit_hint, exit_name
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError
-
-START_S: Final = 900.0  # to the training's first container; a cluster may add nodes meanwhile
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from mlops_launch import contract
 from mlops_launch.clients.cluster import READ_S, Cluster
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.follow.rotation import RotationWatch
+from mlops_launch.core.kube.times import moment
 from mlops_launch.core.log.stream import Gap, LogStream, Mark
 from mlops_launch.errors import LauncherError
 
@@ -179,15 +179,6 @@ def head_is_missing(started: str, first: str | None, text: bytes) -> bool:
     if first is None or f"\n{contract.START} comm=".encode() in b"\n" + text:
         return False
     return (moment(first) - moment(started)).total_seconds() > HEAD_S
-
-
-def moment(stamp: str) -> datetime:
-    """Return the time of an RFC 3339 timestamp; nanoseconds are cut to microseconds."""
-    head, dot, tail = stamp.replace("Z", "+00:00").partition(".")
-    if not dot:
-        return datetime.fromisoformat(head)
-    zone = max(tail.find("+"), tail.find("-"))
-    return datetime.fromisoformat(f"{head}.{tail[:zone][:6]:0<6}{tail[zone:]}")
 
 
 def gap_text(gap: Gap) -> str:

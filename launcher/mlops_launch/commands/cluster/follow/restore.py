@@ -17,14 +17,14 @@ from typing import BinaryIO, Final
 from mlops_launch import contract
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.process import Processes
-from mlops_launch.commands.cluster.follow.container import moment
-from mlops_launch.commands.cluster.submit import POLL_S
+from mlops_launch.commands.cluster.limits import POLL_S
 from mlops_launch.commands.overlay.render import KUBECTL_HINT
 from mlops_launch.commands.runs.archive import ArchivedRun
 from mlops_launch.core.kube import causes as waiting
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import ownership as belongings
 from mlops_launch.core.kube.objects import Object
+from mlops_launch.core.kube.times import moment
 from mlops_launch.core.log import copy as logcopy
 from mlops_launch.core.workload.model import Role
 from mlops_launch.errors import LauncherError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.commands.cluster.follow.watch import Observer
-from mlops_launch.core.kube import objects as facts
+from mlops_launch.commands.cluster.jobs import related_events
 from mlops_launch.core.kube import outcome
 from mlops_launch.core.kube.causes import Cause, causes, has_started, is_held
 from mlops_launch.core.kube.objects import Object
@@ -69,19 +69,3 @@ class Startup:
             return related_events(self._cluster, self._namespace, workload, pods)
         except LauncherError:
             return []  # they explain; the wait does not depend on them
-
-
-def related_events(cluster: Cluster, namespace: str, workload: Object, pods: list[Object]) -> list[Json]:
-    """Return the events of a workload, its pods and its Job, oldest first.
-
-    Raises:
-        LauncherError: they cannot be listed.
-    """
-    name = facts.name_of(workload)
-    uids = {facts.uid_of(item) for item in (workload, *pods)}
-    found = [
-        event
-        for event in cluster.list(cluster.path("v1", "Event", None, namespace))
-        if event["involvedObject"].get("uid") in uids or event["involvedObject"].get("name") == f"{name}-launcher"
-    ]
-    return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or e["metadata"]["creationTimestamp"]))

@@ -12,9 +12,11 @@ from typing import Final
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower
-from mlops_launch.commands.cluster.follow.startup import Startup, related_events
+from mlops_launch.commands.cluster.follow.startup import Startup
 from mlops_launch.commands.cluster.follow.watch import Observer
 from mlops_launch.commands.cluster.follow.workers import WorkerLogs
+from mlops_launch.commands.cluster.jobs import related_events
+from mlops_launch.commands.cluster.limits import PATIENCE_S
 from mlops_launch.commands.local.process import Stop
 from mlops_launch.commands.runs.archive import ArchivedRun, Position
 from mlops_launch.core.kube import objects as facts
@@ -26,7 +28,6 @@ from mlops_launch.core.record import BY_DETACHING, BY_TIMEOUT
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError
 
-PATIENCE_S: Final = 600.0  # for an API server that does not answer
 TICK_S: Final = 0.2
 MARK_S: Final = 30.0  # from the container's end to the operator's word on it
 LINES_S: Final = 10.0  # for the workers' last lines
