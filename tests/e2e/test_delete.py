@@ -89,7 +89,7 @@ def test_what_does_not_go_away_is_listed_and_the_exit_code_is_1(launch: Launcher
     kubectl(*held, '{"metadata": {"finalizers": ["e2e.local/held"]}}')
     deleted = launch("delete", "small-training", "--wait-seconds", "5")
     assert deleted.code == 1
-    assert deleted.stdout.splitlines()[-1] == "left Pod small-training"
+    assert deleted.stdout.splitlines()[-1] == "still there: Pod small-training"
     kubectl(*held, '{"metadata": {"finalizers": null}}')
 
 

@@ -1,4 +1,4 @@
-"""The words of k8s/gc/README.md delete trainings that have ended, whole, and leave the one that runs and the claims."""
+"""The words of k8s/gc/README.md delete jobs that have ended, completely, and keep the one that runs and the claims."""
 
 import json
 import time
@@ -50,7 +50,7 @@ def test_the_cron_job_deletes_what_has_ended_and_nothing_else(site: Site, launch
 
     words = README.read_text().split("```sh\n")[1].split("```")[0]
     log = site.shell(words.replace("team-a", site.namespace))
-    assert [line for line in log.splitlines() if line.startswith(("deleted ", "left "))] == [
+    assert [line for line in log.splitlines() if line.startswith(("deleted ", "still there: "))] == [
         f"deleted Pod single in namespace {site.namespace}",
         f"deleted MPIJob ended in namespace {site.namespace}",
     ]

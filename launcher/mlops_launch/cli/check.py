@@ -21,8 +21,8 @@ from mlops_launch.errors import UsageError
 def command(context: click.Context, overlay: Path | None, as_json: bool, strict: bool, rules: bool, markdown: bool) -> None:
     """Look for mistakes in an overlay.
 
-    Prints a finding a line with its severity, rule, place and message, and the hint below it. No cluster is
-    asked. Exits with 1 when there is an error.
+    Prints one finding per line with its severity, rule, place and message, and the hint below it. No cluster is
+    asked. The exit code is 1 when there is an error.
 
     \b
     Examples:

@@ -13,13 +13,18 @@ from mlops_launch.clients.process import Processes
 @click.command("delete")
 @click.argument("target", metavar="OVERLAY|NAME")
 @cluster_options
-@click.option("--wait-seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait that long. [default: grace period + 60]")
+@click.option(
+    "--wait-seconds",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait until everything is gone. [default: grace period + 60]",
+)
 @click.pass_context
 def command(context: click.Context, target: str, kube_context: str | None, namespace: str | None, wait_seconds: float | None) -> None:
-    """Delete a training from a cluster, with all that came with it; wait, and look whether anything is left.
+    """Delete a job and everything created for it, wait, and report what remains.
 
-    A training that runs gets the time to save. Older ConfigMaps of the overlay go too; what another training still uses
-    stays, and so do claims and data. OVERLAY is a folder, NAME a training. Exit code 1 when something is left.
+    A running job is given time to save. Older ConfigMaps of the overlay are deleted too. What another job still uses
+    stays, and so do claims and data. OVERLAY is a folder, NAME a job. The exit code is 1 when something remains.
 
     \b
     Examples:
@@ -33,9 +38,9 @@ def command(context: click.Context, target: str, kube_context: str | None, names
         if (kind, name) not in removal.left:
             click.echo(f"deleted {kind} {name}")
     for kind, name in removal.kept:
-        note(f"kept, another training uses it: {kind} {name}")
+        note(f"kept, another job uses it: {kind} {name}")
     for kind, name in removal.left:
-        click.echo(f"left {kind} {name}")
+        click.echo(f"still there: {kind} {name}")
     for line in removal.warnings:
         note(line)
     if removal.left:

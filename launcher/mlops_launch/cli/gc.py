@@ -14,17 +14,19 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @click.command("gc")
-@click.option("--older-than", metavar="AGE", default="2d", show_default=True, help="Since they ended: 90s, 30m, 12h, 2d.")
+@click.option(
+    "--older-than", metavar="AGE", default="2d", show_default=True, help="Only jobs that ended at least this long ago: 90s, 30m, 12h, 2d."
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
-@click.option("--dry-run", is_flag=True, help="Say what would go, and delete nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
 @cluster_options
 @click.pass_context
 def command(
     context: click.Context, older_than: str, all_namespaces: bool, dry_run: bool, kube_context: str | None, namespace: str | None
 ) -> None:
-    """Delete finished trainings from a cluster, whole: the MPIJob or Pod and all that came with it.
+    """Delete finished jobs completely: the MPIJob or Pod and everything created for it.
 
-    The operator's own time limit removes the launcher's Job only. Claims and data stay, and so does .mlops/runs.
+    The operator's own time limit deletes the launcher's Job only. Claims and data stay, and so does .mlops/runs.
 
     \b
     Examples:
@@ -48,12 +50,12 @@ def command(
             left += len(removal.left)
             warnings |= dict.fromkeys(removal.warnings)
             for kind, other in removal.left:
-                click.echo(f"left {kind} {other} in namespace {place}")
+                click.echo(f"still there: {kind} {other} in namespace {place}")
         click.echo(f"{'would delete' if dry_run else 'deleted'} {item['kind']} {name} in namespace {place}")
     for line in warnings:
         note(line)
     if not found:
-        note(f"nothing ended longer than {older_than} ago")
+        note(f"no job ended more than {older_than} ago")
     if left:
         context.exit(1)
 
@@ -61,5 +63,5 @@ def command(
 def _age(text: str) -> timedelta:
     match = re.fullmatch(r"(\d+)([smhd])", text)
     if match is None:
-        raise UsageError(f"no age: {text}", "for instance `--older-than 2d`, `12h`, `30m` or `90s`")
+        raise UsageError(f"not an age: {text}", "for instance `--older-than 2d`, `12h`, `30m` or `90s`")
     return timedelta(**{UNITS[match[2]]: int(match[1])})

@@ -14,9 +14,9 @@ from mlops_launch.errors import UsageError
 
 @click.command("logs")
 @click.argument("name", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
-@click.option("--run", "run_time", metavar="TIME", help="The archived run that began then, as in `ls`. [default: the newest]")
-@click.option("--all", "everything", is_flag=True, help="Cluster: of all pods, the pod's name in front of each line.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing until the run has ended.")
+@click.option("--run", "run_time", metavar="TIME", help="The archived run that started at TIME, as `ls` shows it. [default: the newest]")
+@click.option("--all", "everything", is_flag=True, help="Cluster: logs of all pods, each line prefixed with the pod's name.")
 @click.option("--since", metavar="AGE|TIME", help="Cluster: lines of the last 90s, 5m, 2h, 1d, or since 2026-01-02T03:04:05Z.")
 @cluster_options
 @click.pass_context
@@ -32,10 +32,10 @@ def command(
 ) -> None:
     """Print the log of a run: the newest, or the newest of NAME.
 
-    It comes from the archive in .mlops/runs; from the cluster for a run that was left there, for a NAME that the
-    archive does not know, and with --context, --namespace, --all or --since. Following goes on after every broken
-    connection: no line comes twice, and where the kubelet has rotated lines away meanwhile, stderr says between which
-    times. Following a run that was left goes on with its archive, too, and completes it.
+    Reads the archive in .mlops/runs. Reads the cluster instead if the run was detached, if the archive does not know
+    NAME, and with --context, --namespace, --all or --since. Following survives every broken connection: no line appears
+    twice, and where the kubelet has rotated lines away meanwhile, stderr says between which times. Following a detached
+    run also resumes its archive and completes it.
 
     \b
     Examples:

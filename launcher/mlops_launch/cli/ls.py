@@ -8,15 +8,15 @@ from mlops_launch.cli.shared import cluster_options, echo_json, json_option, not
 
 
 @click.command("ls")
-@click.option("--cluster", "in_cluster", is_flag=True, help="The trainings in a cluster, not the archive.")
+@click.option("--cluster", "in_cluster", is_flag=True, help="The jobs in a cluster instead of the archive.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="Cluster: of every namespace.")
 @cluster_options
 @json_option
 def command(in_cluster: bool, all_namespaces: bool, kube_context: str | None, namespace: str | None, as_json: bool) -> None:
-    """List the runs of this folder, oldest first; with --cluster the trainings in a cluster.
+    """List the runs of this folder, oldest first; with --cluster, the jobs in a cluster.
 
-    A state is running, succeeded, failed, interrupted (it saved and can go on), detached (it went on in the cluster),
-    or lost (killed, no result). --context, --namespace and --all-namespaces mean --cluster.
+    A state is running, succeeded, failed, interrupted (it saved and can resume), detached (it kept running in the
+    cluster), or lost (killed, no result). --context, --namespace and --all-namespaces imply --cluster.
 
     \b
     Examples:
@@ -51,4 +51,4 @@ def _cluster(kube_context: str | None, namespace: str | None, all_namespaces: bo
     elif found:
         click.echo(aligned([COLUMNS, *(training.row() for training in found)]))
     else:
-        note("no trainings in the cluster" if all_namespaces else f"no trainings in namespace {cluster.namespace}")
+        note("no jobs in the cluster" if all_namespaces else f"no jobs in namespace {cluster.namespace}")

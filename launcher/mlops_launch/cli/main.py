@@ -20,12 +20,12 @@ VERBS: Final = {
     "set": "Change values in the files of an overlay.",
     "render": "Print the Kubernetes objects of an overlay.",
     "check": "Look for mistakes in an overlay.",
-    "run": "Train: render, check, start, follow the log.",
+    "run": "Train: check, apply, follow the log, exit with its exit code.",
     "logs": "Print or follow the log of a run.",
     "status": "Show the state of a run.",
     "ls": "List the runs.",
-    "delete": "Delete a training from a cluster.",
-    "gc": "Delete finished trainings from a cluster.",
+    "delete": "Delete a job from a cluster.",
+    "gc": "Delete finished jobs from a cluster.",
 }
 
 

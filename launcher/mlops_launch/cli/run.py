@@ -21,18 +21,20 @@ if TYPE_CHECKING:
 @overlay_argument
 @click.option("--local", is_flag=True, help="Train on this machine, not on a cluster.")
 @click.option("--mount", "mounts", metavar="CLAIM=DIR", multiple=True, help="Local: a claim's folder. [default: .mlops/volumes/CLAIM]")
-@click.option("--env", "variables", metavar="KEY=VALUE", multiple=True, help="Local: a variable, over those of the overlay.")
+@click.option("--env", "variables", metavar="KEY=VALUE", multiple=True, help="Local: set a variable, overriding the overlay.")
 @click.option(
     "--model-dir",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Local: the folder that holds common/ and models/.",
 )
 @cluster_options
-@click.option("--detach", is_flag=True, help="Cluster: apply, and leave; `logs -f` follows later.")
-@click.option("--replace", is_flag=True, help="Cluster: stop a training of that name first.")
-@click.option("--delete-on-interrupt", is_flag=True, help="Cluster: Ctrl-C saves, stops and deletes instead of leaving.")
-@click.option("--start-timeout", type=SECONDS, metavar="SECONDS", help="Cluster: until the first container runs. [default: 900]")
-@click.option("--timeout", type=SECONDS, metavar="SECONDS", help="Save and stop after that time; exit with 124.")
+@click.option("--detach", is_flag=True, help="Cluster: apply and detach; `logs -f` follows later.")
+@click.option("--replace", is_flag=True, help="Cluster: stop a running job of that name first.")
+@click.option("--delete-on-interrupt", is_flag=True, help="Cluster: Ctrl-C saves, stops and deletes instead of detaching.")
+@click.option(
+    "--start-timeout", type=SECONDS, metavar="SECONDS", help="Cluster: give up if no container has started by then. [default: 900]"
+)
+@click.option("--timeout", type=SECONDS, metavar="SECONDS", help="Save and stop after that time, and exit with 124.")
 @click.option("--retries", type=click.IntRange(min=0), default=0, show_default=True, help="More tries after an exit code of 128-255.")
 @click.option("--dry-run", is_flag=True, help="Print what would be applied or started, and do nothing.")
 @click.option("--quiet", is_flag=True, help="Print only the result line; the archive has the log.")
@@ -57,12 +59,12 @@ def command(
 ) -> None:
     """Train: check the overlay, apply it, follow its log, end with its exit code.
 
-    On a cluster, Ctrl-C leaves the training running and says how to follow and to delete it. With --local the
-    launcher's command of the overlay runs here: workers times slots ranks by mpirun, each claim a folder; Ctrl-C saves
-    a checkpoint and stops. Either way the same command then goes on from the checkpoint. Plan, log and result are kept
-    in .mlops/runs/NAME/TIME.
+    On a cluster, Ctrl-C detaches: the job keeps running, and a message says how to follow and to delete it. With --local,
+    the overlay's own command runs on this machine: mpirun starts workers × slots ranks, and each claim becomes a folder;
+    Ctrl-C saves a checkpoint and stops. Either way, the same command then resumes from the checkpoint. Plan, log and
+    result are kept in .mlops/runs/NAME/TIME.
 
-    Exit codes: the training's; 124 time limit, 125 the launcher itself failed, 130 left with Ctrl-C, 2 wrong call.
+    Exit codes: the training's own; 124 time limit, 125 the launcher itself failed, 130 detached with Ctrl-C, 2 usage error.
 
     \b
     Examples:

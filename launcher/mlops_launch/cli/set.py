@@ -26,12 +26,12 @@ _KEYS = {
 
 @click.command("set")
 @overlay_argument
-@click.option("--user", metavar="U[:G[:F]]", help="uid, gid and fsGroup of the pods; what is left out is the number before.")
-@click.option("--gpus", type=int, metavar="N", help="GPUs a worker, or of the Pod.")
+@click.option("--user", metavar="U[:G[:F]]", help="uid, gid and fsGroup of the pods; gid defaults to uid, fsGroup to gid.")
+@click.option("--gpus", type=int, metavar="N", help="GPUs per worker, or for the Pod.")
 @click.option("--workers", type=int, metavar="N", help="Worker pods of an MPIJob.")
-@click.option("--slots", type=int, metavar="N", help="Ranks a worker.")
-@click.option("--cpu", metavar="Q", help="CPU limit of a worker, or of the Pod: 4, 500m.")
-@click.option("--memory", metavar="Q", help="Memory limit of a worker, or of the Pod: 8Gi.")
+@click.option("--slots", type=int, metavar="N", help="Ranks per worker (MPI slots).")
+@click.option("--cpu", metavar="Q", help="CPU limit per worker, or of the Pod: 4, 500m.")
+@click.option("--memory", metavar="Q", help="Memory limit per worker, or of the Pod: 8Gi.")
 @click.option("--preset", metavar="P", help="demo, one_epoch, full or benchmark.")
 @click.option("--namespace", metavar="NS", help="Namespace of all objects.")
 @click.option("--registry", metavar="R", help="Where the image comes from, without its tag.")

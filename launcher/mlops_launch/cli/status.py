@@ -9,20 +9,20 @@ import click
 from mlops_launch.cli.shared import cluster_options, echo_json, json_option
 
 WATCH_S = 1.0
-GOES_ON = ("running", "waiting", "suspended", "deleting")
+NOT_ENDED = ("running", "waiting", "suspended", "deleting")
 
 
 @click.command("status")
 @click.argument("name", required=False)
-@click.option("--run", "run_time", metavar="TIME", help="The archived run that began then. [default: the newest]")
+@click.option("--run", "run_time", metavar="TIME", help="The archived run that started at TIME. [default: the newest]")
 @click.option("--watch", is_flag=True, help="Show it again every second until the run has ended.")
 @cluster_options
 @json_option
 def command(name: str | None, run_time: str | None, watch: bool, kube_context: str | None, namespace: str | None, as_json: bool) -> None:
     """Show the state of a run: the newest, or the newest of NAME.
 
-    It comes from the archive in .mlops/runs; from the cluster for a run that was left there, for a NAME that the
-    archive does not know, and with --context or --namespace. One that waits in a cluster says what for.
+    Reads the archive in .mlops/runs. Reads the cluster instead if the run was detached, if the archive does not know
+    NAME, and with --context or --namespace. For a job that waits, it names the cause.
 
     \b
     Examples:
@@ -56,6 +56,6 @@ def command(name: str | None, run_time: str | None, watch: bool, kube_context: s
             if watch:
                 click.clear()  # only on a terminal
             click.echo(text)
-        if not watch or state not in GOES_ON:
+        if not watch or state not in NOT_ENDED:
             return
         time.sleep(WATCH_S)

@@ -121,7 +121,7 @@ def _invalid_name(subject: Subject) -> Iterator[Problem]:
         if not NAME.fullmatch(_name(entry)):
             yield Problem(
                 f"not the name of a variable: {_name(entry)}",
-                "letters, digits and `_`, not starting with a digit; Kubernetes passes over such a key",
+                "letters, digits and `_`, not starting with a digit; Kubernetes skips such a key",
                 place,
             )
 
@@ -222,7 +222,7 @@ RULES = (
         "env-name",
         "error",
         "A key of mlops.env is no name of a variable",
-        "Kubernetes refuses the ConfigMap or passes over the key without a word.",
+        "Kubernetes refuses the ConfigMap or silently skips the key.",
         _invalid_name,
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""A rule over the names of fields in the patch: kustomize merges a misspelt one without a word."""
+"""A rule over the names of fields in the patch: kustomize merges a misspelt one silently."""
 
 from __future__ import annotations
 
@@ -92,8 +92,7 @@ RULES = (
         "field-unknown",
         "error",
         "The patch has a field that a Pod or an MPIJob does not have",
-        "kustomize merges a misspelt field without a word; the API server refuses it, or drops it "
-        "and the value that was meant stays as it was.",
+        "kustomize merges a misspelt field silently; the API server refuses it, or drops it and the value that was meant stays as it was.",
         _unknown_field,
     ),
 )

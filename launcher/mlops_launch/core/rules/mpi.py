@@ -156,7 +156,7 @@ RULES = (
         "mpi-old-name",
         "error",
         "Only the Open MPI 4 name of a setting is given",
-        "Open MPI 5 ignores it without a word.",
+        "Open MPI 5 silently ignores it.",
         _old_names,
     ),
     Rule(

@@ -112,7 +112,7 @@ RULES = (
         "error",
         "A pod's name is too long or no DNS label",
         "`<name>-worker-N` must be a DNS label of at most 63 characters; "
-        "mpi-operator then gives an event and no condition, and the job waits for ever.",
+        "mpi-operator then gives an event and no condition, and the job waits forever.",
         _pod_name,
     ),
     Rule(

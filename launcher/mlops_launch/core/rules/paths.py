@@ -168,7 +168,7 @@ RULES = (
         "path-placeholder",
         "error",
         "ROOT or another placeholder is left in a path of mlops.env",
-        "The seed's files write `ROOT/<package dir>` where a person must put a folder.",
+        "Older packages wrote `ROOT/<package dir>` where a person must put a folder.",
         _placeholder,
     ),
     Rule(

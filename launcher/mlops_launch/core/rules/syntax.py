@@ -1,4 +1,4 @@
-"""Rules over the YAML files: what does not parse, what kustomize passes over, what is deprecated."""
+"""Rules over the YAML files: what does not parse, what kustomize skips, what is deprecated."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _duplicate_key(subject: Subject) -> Iterator[Problem]:
             for key, line, first in yamltext.duplicate_keys(tree):
                 yield Problem(
                     f"the key of line {first} is there again: {key}",
-                    "kustomize takes the last one without a word: remove one",
+                    "kustomize silently takes the last one: remove one",
                     Place(name, line),
                 )
 
@@ -139,7 +139,7 @@ _KUSTOMIZE = (
         "yaml-duplicate-key",
         "error",
         "A mapping has a key twice",
-        "kustomize takes the last one without a word, so an edit of the first changes nothing.",
+        "kustomize silently takes the last one, so an edit of the first changes nothing.",
         _duplicate_key,
     ),
     Rule(

@@ -76,7 +76,7 @@ RULES = (
         "configmap-missing",
         "error",
         "A ConfigMap that a pod names is not rendered",
-        "The pod would wait for it for ever.",
+        "The pod would wait for it forever.",
         _unresolved,
     ),
 )
