@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from mlops_launch.cli.shared import echo_json, json_option, note
-from mlops_launch.clients.process import Processes
+from mlops_launch.cli.shared import clients_of, echo_json, json_option, note
 from mlops_launch.errors import UsageError
 
 
@@ -44,7 +43,7 @@ def command(context: click.Context, overlay: Path | None, as_json: bool, strict:
         raise UsageError("no overlay given", "for instance `mlops-launch check quickstart/k8s/mlops/multi-node`")
     from mlops_launch.commands.overlay.check import check_overlay
 
-    findings = check_overlay(overlay, Processes())
+    findings = check_overlay(overlay, clients_of(context).processes)
     if as_json:
         echo_json({"findings": [finding.to_json() for finding in findings]})
     else:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from mlops_launch.cli.shared import cluster_options, note
-from mlops_launch.clients.process import Processes
+from mlops_launch.cli.shared import clients_of, cluster_options, note
 
 
 @click.command("delete")
@@ -32,8 +31,10 @@ def command(context: click.Context, target: str, kube_context: str | None, names
       mlops-launch delete resnet50v1-5
     """
     from mlops_launch.commands.cluster.delete import delete
+    from mlops_launch.commands.cluster.find import Place
+    from mlops_launch.commands.runs.archive import Archive
 
-    removal = delete(target, Path(target), kube_context, namespace, wait_seconds, Processes(), note)
+    removal = delete(target, Path(target), Place(kube_context, namespace), wait_seconds, clients_of(context), Archive(), note)
     for kind, name in removal.deleted:
         if (kind, name) not in removal.left:
             click.echo(f"deleted {kind} {name}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import click
 
-from mlops_launch.cli.shared import cluster_options, note
+from mlops_launch.cli.shared import clients_of, cluster_options, note
 from mlops_launch.errors import UsageError
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -33,14 +33,13 @@ def command(
       mlops-launch gc --older-than 2d --dry-run
       mlops-launch gc --older-than 12h --all-namespaces
     """
-    from mlops_launch.clients.cluster import Cluster
     from mlops_launch.commands.cluster.jobs import old_jobs
     from mlops_launch.commands.cluster.remove import remove
     from mlops_launch.core.kube import objects as facts
     from mlops_launch.core.kube import ownership as belongings
 
-    cluster = Cluster.connect(kube_context, namespace)
-    found = old_jobs(cluster, None if all_namespaces else cluster.namespace, _age(older_than), datetime.now(timezone.utc))
+    cluster = clients_of(context).connect(kube_context, namespace)
+    found = old_jobs(cluster, None if all_namespaces else cluster.namespace, _age(older_than), cluster.host.now())
     left = 0
     warnings: dict[str, None] = {}  # each once
     for item in found:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import click
 
-from mlops_launch.cli.shared import cluster_options, note
+from mlops_launch.cli.shared import clients_of, cluster_options, note
 from mlops_launch.errors import UsageError
 
 
@@ -43,36 +43,36 @@ def command(
       mlops-launch logs resnet50v1-5 --run 20260102T030405Z
       mlops-launch logs resnet50v1-5 -n team-a --all --since 10m
     """
-    from mlops_launch.clients.host import Host
-    from mlops_launch.clients.process import Processes
     from mlops_launch.commands.cluster.find import Place, where
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.display import Streams
     from mlops_launch.commands.runs.listing import follow_log
 
     out = sys.stdout.buffer
+    clients = clients_of(context)
+    archive, host = Archive(), clients.host
     asked = Place(kube_context, namespace)
-    found = where(Archive(), Host(), name, run_time, asked, in_cluster=everything or since is not None)
+    found = where(archive, host, name, run_time, asked, in_cluster=everything or since is not None)
     if isinstance(found, Place):
         from mlops_launch.commands.cluster.jobs import workload_of
         from mlops_launch.commands.cluster.logs import show_logs
         from mlops_launch.commands.cluster.resume import follow_on, left_run
 
-        cluster, name = found.connect(), found.name or name
+        cluster, name = clients.connect(found.context, found.namespace), found.name or name
         if follow and not everything and since is None:
             workload, item = workload_of(cluster, name)
-            run = left_run(Archive(), Host(), item)
+            run = left_run(archive, host, item)
             if run is not None:
                 streams = Streams(out, sys.stderr, terminal=False)
-                context.exit(follow_on(run, workload, cluster, Processes(), Host(), streams))
-        show_logs(cluster, name, out, note, follow, everything, _moment(since))
+                context.exit(follow_on(run, workload, cluster, clients.processes, host, streams))
+        show_logs(cluster, name, out, note, follow, everything, _moment(since, host.now()))
         return
-    for chunk in follow_log(found, Host(), follow):
+    for chunk in follow_log(found, host, follow):
         out.write(chunk)
         out.flush()
 
 
-def _moment(since: str | None) -> str | None:
+def _moment(since: str | None, now: datetime) -> str | None:
     """Return an age or a time as RFC 3339.
 
     Raises:
@@ -83,7 +83,7 @@ def _moment(since: str | None) -> str | None:
     age = re.fullmatch(r"(\d+)([smhd])", since)
     if age is not None:
         seconds = int(age[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[age[2]]
-        return f"{datetime.now(timezone.utc) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+        return f"{now - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
     try:
         moment = datetime.fromisoformat(since.replace("Z", "+00:00"))
     except ValueError as error:

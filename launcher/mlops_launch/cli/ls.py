@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from mlops_launch.cli.shared import cluster_options, echo_json, json_option, note
+from mlops_launch.cli.shared import clients_of, cluster_options, echo_json, json_option, note
+
+if TYPE_CHECKING:
+    from mlops_launch.clients.cluster import Cluster
 
 
 @click.command("ls")
@@ -12,7 +17,10 @@ from mlops_launch.cli.shared import cluster_options, echo_json, json_option, not
 @click.option("-A", "--all-namespaces", is_flag=True, help="Cluster: of every namespace.")
 @cluster_options
 @json_option
-def command(in_cluster: bool, all_namespaces: bool, kube_context: str | None, namespace: str | None, as_json: bool) -> None:
+@click.pass_context
+def command(
+    context: click.Context, in_cluster: bool, all_namespaces: bool, kube_context: str | None, namespace: str | None, as_json: bool
+) -> None:
     """List the runs of this folder, oldest first; with --cluster, the jobs in a cluster.
 
     A state is running, succeeded, failed, interrupted (it saved and can resume), detached (it kept running in the
@@ -24,13 +32,12 @@ def command(in_cluster: bool, all_namespaces: bool, kube_context: str | None, na
       mlops-launch ls -n team-a
     """
     if in_cluster or all_namespaces or kube_context or namespace:
-        _cluster(kube_context, namespace, all_namespaces, as_json)
+        _cluster(clients_of(context).connect(kube_context, namespace), all_namespaces, as_json)
         return
-    from mlops_launch.clients.host import Host
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.listing import list_runs, table
 
-    runs = list_runs(Archive(), Host(), note)
+    runs = list_runs(Archive(), clients_of(context).host, note)
     if as_json:
         echo_json({"runs": [run.to_json() for run in runs]})
     elif runs:
@@ -39,12 +46,10 @@ def command(in_cluster: bool, all_namespaces: bool, kube_context: str | None, na
         note("no runs in .mlops/runs")
 
 
-def _cluster(kube_context: str | None, namespace: str | None, all_namespaces: bool, as_json: bool) -> None:
-    from mlops_launch.clients.cluster import Cluster
+def _cluster(cluster: Cluster, all_namespaces: bool, as_json: bool) -> None:
     from mlops_launch.commands.cluster.view import COLUMNS, trainings
     from mlops_launch.commands.runs.listing import aligned
 
-    cluster = Cluster.connect(kube_context, namespace)
     found = trainings(cluster, None if all_namespaces else cluster.namespace)
     if as_json:
         echo_json({"trainings": [training.to_json() for training in found]})

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from mlops_launch.cli.shared import overlay_argument
-from mlops_launch.clients.process import Processes
+from mlops_launch.cli.shared import clients_of, overlay_argument
 from mlops_launch.errors import ProcessError
 
 
 @click.command("render")
 @overlay_argument
-def command(overlay: Path) -> None:
+@click.pass_context
+def command(context: click.Context, overlay: Path) -> None:
     """Print the Kubernetes objects of an overlay.
 
     The same bytes as `kubectl kustomize OVERLAY`; the files are not changed and no cluster is asked.
@@ -24,8 +24,9 @@ def command(overlay: Path) -> None:
     """
     from mlops_launch.commands.overlay.render import render_text
 
+    processes = clients_of(context).processes
     try:
-        click.echo(render_text(overlay, Processes()), nl=False)
+        click.echo(render_text(overlay, processes), nl=False)
     except ProcessError as error:
         # Imported only now: the rules would slow down every rendering.
         from mlops_launch.commands.overlay.check import explain

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_launch.cli.shared import SECONDS, cluster_options, overlay_argument
-from mlops_launch.clients.process import Processes
+from mlops_launch.cli.shared import SECONDS, clients_of, cluster_options, overlay_argument
 from mlops_launch.contract import LauncherExitCode
 from mlops_launch.errors import LauncherError, UsageError
 
@@ -72,10 +71,10 @@ def command(
       mlops-launch run quickstart/k8s/mlops/multi-node --retries 2 --timeout 86400
       mlops-launch run quickstart/k8s/mlops/multi-node --local --mount datasets=/data/digits
     """
-    from mlops_launch.clients.host import Host
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.display import Streams
 
+    clients = clients_of(context)
     of_local: dict[str, object] = {"--mount": mounts, "--env": variables, "--model-dir": model_dir}
     of_cluster: dict[str, object] = {
         "--context": kube_context, "--namespace": namespace, "--detach": detach, "--replace": replace,
@@ -90,7 +89,7 @@ def command(
             mounts={name: Path(folder) for name, folder in _pairs("--mount", "CLAIM=DIR", mounts).items()},
             variables=_pairs("--env", "KEY=VALUE", variables), model_dir=model_dir, timeout=timeout, retries=retries,
         )  # fmt: skip
-        run = LocalRun(overlay, options, Processes(), Host(), Archive())
+        run = LocalRun(overlay, options, clients.processes, clients.host, Archive())
     else:
         from mlops_launch.commands.cluster.follow.attempt import ClusterOptions
         from mlops_launch.commands.cluster.limits import START_S
@@ -100,7 +99,7 @@ def command(
             context=kube_context, namespace=namespace, detach=detach, replace=replace, delete_on_interrupt=delete_on_interrupt,
             start_timeout=start_timeout or START_S, timeout=timeout, retries=retries,
         )  # fmt: skip
-        run = ClusterRun(overlay, on_cluster, Processes(), Host(), Archive())
+        run = ClusterRun(overlay, on_cluster, clients, Archive())
     try:
         if dry_run:
             click.echo(run.dry_run(), nl=False)

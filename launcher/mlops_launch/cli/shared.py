@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from mlops_launch.clients.clients import Clients
 
 SECONDS = click.FloatRange(min=0, min_open=True)
 
@@ -28,6 +31,13 @@ def cluster_options(command: Command) -> Command:
     """Add `--context` and `--namespace`."""
     command = click.option("-n", "--namespace", metavar="NAME", help="The namespace. [default: the overlay's, else the context's]")(command)
     return click.option("--context", "kube_context", metavar="NAME", help="The kubeconfig's context. [default: the current one]")(command)
+
+
+def clients_of(context: click.Context) -> Clients:
+    """Return the clients that the caller has passed in as the context's object, else those of this machine."""
+    from mlops_launch.clients.clients import Clients
+
+    return context.obj if isinstance(context.obj, Clients) else Clients()
 
 
 def echo_json(fields: Mapping[str, Any]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
-from mlops_launch.cli.shared import cluster_options, echo_json, json_option
+from mlops_launch.cli.shared import clients_of, cluster_options, echo_json, json_option
 
 WATCH_S = 1.0
 NOT_ENDED = ("running", "waiting", "suspended", "deleting")
@@ -18,7 +16,16 @@ NOT_ENDED = ("running", "waiting", "suspended", "deleting")
 @click.option("--watch", is_flag=True, help="Show it again every second until the run has ended.")
 @cluster_options
 @json_option
-def command(name: str | None, run_time: str | None, watch: bool, kube_context: str | None, namespace: str | None, as_json: bool) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    name: str | None,
+    run_time: str | None,
+    watch: bool,
+    kube_context: str | None,
+    namespace: str | None,
+    as_json: bool,
+) -> None:
     """Show the state of a run: the newest, or the newest of NAME.
 
     Reads the archive in .mlops/runs. Reads the cluster instead if the run was detached, if the archive does not know
@@ -30,14 +37,14 @@ def command(name: str | None, run_time: str | None, watch: bool, kube_context: s
       mlops-launch status resnet50v1-5 --watch
       mlops-launch status resnet50v1-5 -n team-a --json
     """
-    from mlops_launch.clients.host import Host
     from mlops_launch.commands.cluster.find import Place, where
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.listing import look
 
-    host = Host()
+    clients = clients_of(context)
+    host = clients.host
     found = where(Archive(), host, name, run_time, Place(kube_context, namespace))
-    cluster = found.connect() if isinstance(found, Place) else None
+    cluster = clients.connect(found.context, found.namespace) if isinstance(found, Place) else None
     while True:
         if isinstance(found, Place):
             from mlops_launch.commands.cluster.limits import PATIENCE_S
@@ -58,4 +65,4 @@ def command(name: str | None, run_time: str | None, watch: bool, kube_context: s
             click.echo(text)
         if not watch or state not in NOT_ENDED:
             return
-        time.sleep(WATCH_S)
+        host.sleep(WATCH_S)

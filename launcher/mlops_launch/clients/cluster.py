@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from mlops_launch.clients.host import Host
 from mlops_launch.clients.kubeconfig import access
 from mlops_launch.clients.refusals import REJECTED_HINT, ApiError, Disconnected, missing_kind, refusal, unreachable
 from mlops_launch.clients.stream import Stream
@@ -46,20 +46,24 @@ class Cluster:
         api: an ApiClient.
         context: the kubeconfig's context, for messages and archives; None inside a pod.
         namespace: where objects without a namespace go.
+        host: its clock measures patience, here and in who waits for the cluster.
         patience: seconds for which a failing request is repeated; 0 asks once.
         complaints: why credentials could not be renewed, when they could not.
     """
 
-    def __init__(self, api: Any, context: str | None, namespace: str, patience: float = 0, complaints: Sequence[str] = ()) -> None:
+    def __init__(
+        self, api: Any, context: str | None, namespace: str, host: Host, patience: float = 0, complaints: Sequence[str] = ()
+    ) -> None:  # fmt: skip
         self._api = api
         self.context = context
         self.namespace = namespace
+        self.host = host
         self.patience = patience
         self._complaints = complaints
         self._discovered: dict[str, dict[str, tuple[str, bool]]] = {}
 
     @classmethod
-    def connect(cls, context: str | None = None, namespace: str | None = None) -> Cluster:
+    def connect(cls, context: str | None = None, namespace: str | None = None, host: Host | None = None) -> Cluster:
         """Return the cluster of the kubeconfig's current context or of `context`; inside a pod, that of the pod.
 
         Raises:
@@ -67,7 +71,7 @@ class Cluster:
             LauncherError: no cluster is known, or its credentials cannot be had.
         """
         way = access(context)
-        return cls(way.api, way.context, namespace or way.namespace, complaints=way.complaints)
+        return cls(way.api, way.context, namespace or way.namespace, host or Host(), complaints=way.complaints)
 
     def patient(self, seconds: float) -> Cluster:
         """Return this cluster with another patience."""
@@ -177,7 +181,7 @@ class Cluster:
         return Stream(response.response)
 
     def _json(self, method: str, path: str, query: Mapping[str, str], body: Any = None, content_type: str | None = None) -> Json:
-        began, patience = time.monotonic(), self.patience
+        began, patience = self.host.monotonic(), self.patience
         wait = 0.2
         while True:
             try:
@@ -190,9 +194,9 @@ class Cluster:
                 patience = max(patience, BUSY_S)
             except Disconnected as broken:
                 error = broken
-            if time.monotonic() + wait > began + patience:
+            if self.host.monotonic() + wait > began + patience:
                 raise error
-            time.sleep(wait)
+            self.host.sleep(wait)
             wait = min(2 * wait, 3.0)
 
     def _send(self, method: str, path: str, query: Mapping[str, str], body: Any, content_type: str | None, read_s: float) -> Any:

@@ -1,19 +1,28 @@
-"""The client of this machine: its processes' times, its count of memory kills, its terminal's and memory's facts."""
+"""The client of this machine: its clock and what waits by it, its processes' times, its count of memory kills, its memory."""
 
 from __future__ import annotations
 
 import os
+import queue
 import shutil
 import socket
 import tempfile
+import threading
+import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 _PREFIX = "mlops-launch-"
 
 
 class Host:
-    """This machine. Tests pass a twin with the same methods."""
+    """This machine.
+
+    Threads, and what they wait for, come from here: a test's twin lets them wait by a clock of its own, so that ten
+    minutes take no time.
+    """
 
     def name(self) -> str:
         """Return the host's name."""
@@ -22,6 +31,32 @@ class Host:
     def now(self) -> datetime:
         """Return the time, in UTC."""
         return datetime.now(timezone.utc)
+
+    def monotonic(self) -> float:
+        """Return the seconds on a clock that is never set."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Return after that time."""
+        time.sleep(seconds)
+
+    def event(self) -> threading.Event:
+        """Return a new event."""
+        return threading.Event()
+
+    def condition(self) -> threading.Condition:
+        """Return a new condition; nothing else is waited for while it is held."""
+        return threading.Condition()
+
+    def queue(self, size: int) -> queue.Queue[Any]:
+        """Return a new queue for that many items."""
+        return queue.Queue(size)
+
+    def start_thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        """Start a thread that does not keep the process alive, and return it."""
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        return thread
 
     def process_started(self, pid: int) -> int | None:
         """Return when a process started, in clock ticks since boot; None when there is none, or it is a zombie."""

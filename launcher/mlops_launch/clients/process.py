@@ -27,7 +27,7 @@ class Completed:
 
 
 class Processes:
-    """Runs programs. Tests pass a twin with the same methods."""
+    """Runs programs."""
 
     def find(self, name: str, hint: str) -> str:
         """Return the path of program `name`: first on PATH, then beside this Python (pip puts wheels' programs there).

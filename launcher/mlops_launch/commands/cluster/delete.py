@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mlops_launch.clients.cluster import Cluster
-from mlops_launch.clients.host import Host
-from mlops_launch.clients.process import Processes
+from mlops_launch.clients.clients import Clients
 from mlops_launch.commands.cluster.find import Place, last_place
 from mlops_launch.commands.cluster.remove import Removal, remove
 from mlops_launch.commands.cluster.submit import submission
@@ -20,38 +18,32 @@ from mlops_launch.errors import LauncherError
 
 
 def delete(
-    target: str,
-    folder: Path,
-    context: str | None,
-    namespace: str | None,
-    wait_s: float | None,
-    processes: Processes,
-    say: Callable[[str], None],
+    target: str, folder: Path, asked: Place, wait_s: float | None, clients: Clients, archive: Archive, say: Callable[[str], None]
 ) -> Removal:
     """Delete a training and what came with it.
 
     Args:
         target: an overlay's folder, or a training's name.
         folder: the same as a path.
-        context: of the kubeconfig; None is the current one, or that of the training's newest archived run.
-        namespace: None is the overlay's, that of the newest archived run, or the context's.
+        asked: the kubeconfig's context (None is the current one) and the namespace (None is the overlay's, else the context's);
+            when nothing is asked for a name, both are those of its newest archived run.
         wait_s: seconds to wait; None is the pods' grace period and a minute.
-        processes: renders the overlay.
+        clients: the cluster, and what renders the overlay.
+        archive: of the working directory.
         say: gets talk.
 
     Raises:
         LauncherError: there is no such training, or the cluster refuses.
     """
-    asked = Place(context, namespace)
     if folder.is_dir():
-        text = render_text(folder, processes)
+        text = render_text(folder, clients.processes)
         workload = find_workload(parse_objects(text))
-        cluster = Cluster.connect(context, namespace)
-        planned = submission(Plan(target, text, workload, (), ()), cluster, namespace)
+        cluster = clients.connect(asked.context, asked.namespace)
+        planned = submission(Plan(target, text, workload, (), ()), cluster, asked.namespace)
         name, place, references = workload.name, planned.namespace, [belongings.reference(item) for item in planned.objects]
     else:
-        found = last_place(Archive(), Host(), target, asked) if asked == Place() else asked
-        cluster = found.connect()
+        found = last_place(archive, clients.host, target, asked) if asked == Place() else asked
+        cluster = clients.connect(found.context, found.namespace)
         name, place, references = target, cluster.namespace, []
     say(f"deleting {name} from namespace {place}" + (f" of context {cluster.context}" if cluster.context else ""))
     removal = remove(cluster, name, place, references, wait_s)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.host import Host
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
 from mlops_launch.commands.runs.listing import look
@@ -18,14 +17,6 @@ class Place:
     context: str | None = None
     namespace: str | None = None
     name: str | None = None
-
-    def connect(self) -> Cluster:
-        """Return the cluster.
-
-        Raises:
-            LauncherError: none is known.
-        """
-        return Cluster.connect(self.context, self.namespace)
 
 
 def where(archive: Archive, host: Host, name: str | None, time: str | None, asked: Place, in_cluster: bool = False) -> ArchivedRun | Place:

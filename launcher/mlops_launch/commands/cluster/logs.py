@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import queue
-import threading
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import BinaryIO
 
 from mlops_launch.clients.cluster import Cluster
@@ -47,7 +46,7 @@ def show_logs(
     if not everything:
         pods = outcome.main_pods(workload.kind, pods)
         while follow and not (pods and facts.started_at(pods[-1])) and outcome.finished(found) is None:
-            time.sleep(POLL_S)
+            cluster.host.sleep(POLL_S)
             workload, found = workload_of(cluster.patient(PATIENCE_S), workload.name)
             pods = outcome.main_pods(workload.kind, _pods(cluster, workload))
         pods = pods[-1:]
@@ -76,7 +75,7 @@ def _one(cluster: Cluster, pod: Object, out: BinaryIO, say: Callable[[str], None
 def _several(cluster: Cluster, pods: list[Object], out: BinaryIO, say: Callable[[str], None], follow: bool, since: str | None) -> None:
     """Print whole lines of several pods as they come, each with its pod's name in front."""
     width = max(len(facts.name_of(pod)) for pod in pods)
-    items: queue.Queue[tuple[str, bytes | Gap | None]] = queue.Queue(QUEUED)
+    items: queue.Queue[tuple[str, bytes | Gap | None]] = cluster.host.queue(QUEUED)
 
     def read(pod: Object) -> None:
         name = facts.name_of(pod)
@@ -88,7 +87,7 @@ def _several(cluster: Cluster, pods: list[Object], out: BinaryIO, say: Callable[
         items.put((name, None))
 
     for pod in pods:
-        threading.Thread(target=read, args=(pod,), daemon=True).start()
+        cluster.host.start_thread(f"log {facts.name_of(pod)}", partial(read, pod))
     readers = {facts.name_of(pod): LineReader() for pod in pods}
     left = len(pods)
     while left:
@@ -107,14 +106,14 @@ def _follower(cluster: Cluster, pod: Object, take: Callable[[bytes | Gap], None]
     uid = facts.uid_of(pod)
 
     def look() -> str:
-        until = time.monotonic() + PATIENCE_S
+        until = cluster.host.monotonic() + PATIENCE_S
         while True:
             try:
                 found = cluster.find(path)
             except (ApiError, Disconnected):
-                if time.monotonic() > until:
+                if cluster.host.monotonic() > until:
                     raise
-                time.sleep(POLL_S)
+                cluster.host.sleep(POLL_S)
                 continue
             if found is None or facts.uid_of(found) != uid:
                 return GONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -93,10 +92,10 @@ def _wait(
             return []
         if until is None:
             grace = max((int(i.get("spec", {}).get("terminationGracePeriodSeconds") or 0) for i in left if i["kind"] == "Pod"), default=0)
-            until = time.monotonic() + (grace + SPARE_S if wait_s is None else wait_s)
-        if time.monotonic() > until:
+            until = cluster.host.monotonic() + (grace + SPARE_S if wait_s is None else wait_s)
+        if cluster.host.monotonic() > until:
             return [belongings.reference(item) for item in left]
-        time.sleep(POLL_S)
+        cluster.host.sleep(POLL_S)
 
 
 def _left(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object], unseen: set[str]) -> list[Object]:

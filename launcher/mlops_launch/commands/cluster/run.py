@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
 from mlops_launch import contract
+from mlops_launch.clients.clients import Clients
 from mlops_launch.clients.cluster import Cluster
-from mlops_launch.clients.host import Host
-from mlops_launch.clients.process import Processes
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.follow.attempt import Attempt, ClusterOptions
 from mlops_launch.commands.cluster.limits import PATIENCE_S
@@ -38,8 +36,9 @@ from mlops_launch.errors import LauncherError
 class ClusterRun:
     """One `run` of one overlay on a cluster."""
 
-    def __init__(self, overlay: Path, options: ClusterOptions, processes: Processes, host: Host, archive: Archive) -> None:
-        self.overlay, self.options, self.processes, self.host, self.archive = overlay, options, processes, host, archive
+    def __init__(self, overlay: Path, options: ClusterOptions, clients: Clients, archive: Archive) -> None:
+        self.overlay, self.options, self.clients, self.archive = overlay, options, clients, archive
+        self.processes, self.host = clients.processes, clients.host
 
     def plan(self) -> tuple[Plan, Submission, Cluster]:
         """Return what would be done; the cluster is asked nothing.
@@ -48,7 +47,7 @@ class ClusterRun:
             LauncherError: `check` has found an error, or no cluster is known.
         """
         checked = checked_plan(self.overlay, self.processes)
-        cluster = Cluster.connect(self.options.context, self.options.namespace)
+        cluster = self.clients.connect(self.options.context, self.options.namespace)
         planned = submission(checked, cluster, self.options.namespace)
         return (
             Plan(checked.overlay, redacted(checked.text), checked.workload, checked.findings, planned.actions(cluster)), planned, cluster,
@@ -69,7 +68,7 @@ class ClusterRun:
         for finding in plan.findings:
             display.say(finding.to_text())
         require_place(cluster, planned)
-        stop = Stop(deadline=time.monotonic() + self.options.timeout if self.options.timeout else float("inf"))
+        stop = Stop(deadline=self.host.monotonic() + self.options.timeout if self.options.timeout else float("inf"))
         with detaching(stop):
             record = self._tries(plan, planned, cluster, display, stop)
         display.end_with_result()

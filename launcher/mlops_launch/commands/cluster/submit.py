@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -113,15 +112,15 @@ def wait_until_gone(cluster: Cluster, kind: str, name: str, namespace: str, say:
     Raises:
         LauncherError: something is left after that.
     """
-    until, told = time.monotonic() + SPARE_S, False
+    until, told = cluster.host.monotonic() + SPARE_S, False
     while left := remaining(cluster, kind, name, namespace):
         grace = max((int(pod["spec"].get("terminationGracePeriodSeconds") or 30) for pod in left if "spec" in pod), default=0)
         if not told:
-            until, told = time.monotonic() + grace + SPARE_S, True
-        if time.monotonic() > until:
+            until, told = cluster.host.monotonic() + grace + SPARE_S, True
+        if cluster.host.monotonic() > until:
             names = ", ".join(f"{item['kind']} {facts.name_of(item)}" for item in left)
             raise LauncherError(f"it does not go away in namespace {namespace}: {names}", "is its node alive? `kubectl describe` says more")
-        time.sleep(POLL_S)
+        cluster.host.sleep(POLL_S)
 
 
 def remaining(cluster: Cluster, kind: str, name: str, namespace: str) -> list[Json]:

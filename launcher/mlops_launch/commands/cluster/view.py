@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from mlops_launch.clients.cluster import Cluster
@@ -32,12 +32,14 @@ class Training:
         pods: its pods; empty when they were not asked for.
         causes: why it waits, as texts; empty when it runs.
         context: the kubeconfig's.
+        seen: when it was asked for, UTC.
     """
 
     item: Object
     pods: Sequence[Object]
     causes: tuple[waiting.Cause, ...]
     context: str | None
+    seen: datetime
 
     @property
     def state(self) -> str:
@@ -88,7 +90,7 @@ class Training:
         code = self.exit_code
         return (
             str(self.item["metadata"]["namespace"]), facts.name_of(self.item), str(self.item["kind"]), self.state,
-            "-" if code is None else str(code), _age(facts.made(self.item)),
+            "-" if code is None else str(code), self._age(),
         )  # fmt: skip
 
     def to_text(self) -> str:
@@ -101,7 +103,7 @@ class Training:
             ("training", f"{self.item['kind']} {facts.name_of(self.item)}"),
             ("namespace", place),
             ("state", self.state),
-            ("age", _age(facts.made(self.item))),
+            ("age", self._age()),
             ("ended", ended_at(self.item)),
             ("exit code", None if code is None else f"{code} ({exit_name(code, kill is not None)})"),
             ("memory", None if kill is None else f"pod {kill.pod} was killed at its limit of {kill.limit}"),
@@ -110,6 +112,13 @@ class Training:
             ("hint", self.causes[0].hint if self.causes else None if code is None else exit_hint(code, kill is not None)),
         ]
         return "\n".join(f"{key + ':':<11}{value}" for key, value in lines if value is not None)
+
+    def _age(self) -> str:
+        seconds = max(0, int((self.seen - moment(facts.made(self.item))).total_seconds()))
+        for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+            if seconds >= 2 * size:
+                return f"{seconds // size}{unit}"
+        return f"{seconds}s"
 
     def _memory(self) -> outcome.MemoryKill | None:
         return outcome.memory_kill(self.pods, [])
@@ -124,15 +133,16 @@ def status_of(cluster: Cluster, name: str | None) -> Training:
     workload, item = workload_of(cluster, name)
     path = cluster.path("v1", "Pod", None, cluster.namespace)
     pods: list[Object] = [item] if item["kind"] == "Pod" else list(cluster.list(path, labelSelector=f"{JOB_NAME}={workload.name}"))
-    training = Training(item, pods, (), cluster.context)
+    now = cluster.host.now()
+    training = Training(item, pods, (), cluster.context, now)
     if training.state not in ("waiting", "suspended"):
         return training
     try:
         events = related_events(cluster, cluster.namespace, item, pods)
     except ApiError:
         events = []  # not allowed: the pods say something too
-    waited = time.time() - moment(facts.made(item)).timestamp()
-    return Training(item, pods, tuple(waiting.causes(item, pods, events, waited)), cluster.context)
+    waited = (now - moment(facts.made(item))).total_seconds()
+    return Training(item, pods, tuple(waiting.causes(item, pods, events, waited)), cluster.context, now)
 
 
 def trainings(cluster: Cluster, namespace: str | None) -> list[Training]:
@@ -149,18 +159,10 @@ def trainings(cluster: Cluster, namespace: str | None) -> list[Training]:
     found = []
     for item in sorted(workloads(cluster, namespace), key=facts.made):
         owned = [pod for pod in launchers if _belongs(pod, item)]
-        found.append(Training(item, [item] if item["kind"] == "Pod" else owned, (), cluster.context))
+        found.append(Training(item, [item] if item["kind"] == "Pod" else owned, (), cluster.context, cluster.host.now()))
     return found
 
 
 def _belongs(launcher: Object, job: Object) -> bool:
     same = (launcher["metadata"]["namespace"], belongings.labels(launcher)[JOB_NAME]) == (job["metadata"]["namespace"], facts.name_of(job))
     return same and facts.made(launcher) >= facts.made(job)
-
-
-def _age(created: str) -> str:
-    seconds = max(0, int(time.time() - moment(created).timestamp()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -123,7 +122,7 @@ def follow_log(run: ArchivedRun, host: Host, follow: bool) -> Iterator[bytes]:
                 yield chunk
             if ended:
                 return
-            time.sleep(POLL_S)
+            host.sleep(POLL_S)
 
 
 def _progress(record: RunRecord) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -67,7 +66,7 @@ class Follower:
         self._look = look
         self._take = take
         self._since = since
-        self._stop = stop or threading.Event()
+        self._stop = stop or cluster.host.event()
         self._watch_rotation = watch_rotation
         self._log = LogStream(begin)
         self._mark = mark
@@ -100,8 +99,8 @@ class Follower:
             read = self._connection(follow=state == RUNNING)
             whole = whole if read is None else read and self._log.synced
             if state == ENDED:
-                last_try = min(last_try, time.monotonic() + LAST_TRIES_S)
-                if read and whole or time.monotonic() > last_try:
+                last_try = min(last_try, self._cluster.host.monotonic() + LAST_TRIES_S)
+                if read and whole or self._cluster.host.monotonic() > last_try:
                     break
             pause = 0.1 if self._log.last != before else min(2 * pause, LONGEST_PAUSE_S)
             if not (whole and self._look() != RUNNING):
@@ -163,8 +162,13 @@ class Follower:
                 self._rotations.heads.remove(head)
                 for gap in gaps:
                     self._take(gap)
-        if self._mark is not None and pieces and time.monotonic() > self._marked_at + MARK_S and (mark := self._log.mark) is not None:
-            self._marked_at = time.monotonic()
+        if (
+            self._mark is not None
+            and pieces
+            and self._cluster.host.monotonic() > self._marked_at + MARK_S
+            and (mark := self._log.mark) is not None
+        ):
+            self._marked_at = self._cluster.host.monotonic()
             self._mark(mark)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final
@@ -118,17 +117,17 @@ class LogVolume:
         }  # fmt: skip
 
     def _wait(self, reader: Object) -> None:
-        path, until = self._cluster.path_of(reader), time.monotonic() + START_S
+        path, until = self._cluster.path_of(reader), self._cluster.host.monotonic() + START_S
         while True:
             found = self._cluster.find(path)
             if found is None or facts.has_ended(found):
                 raise LauncherError(f"the pod that reads it has ended too early: {facts.name_of(reader)}")
             if facts.started_at(found) is not None:
                 return
-            if time.monotonic() > until:
+            if self._cluster.host.monotonic() > until:
                 texts = [cause.text for cause in waiting.causes(found, [found], [], START_S)]
                 raise LauncherError(f"the pod that reads it has not started within {START_S:.0f} s: {', '.join(texts) or 'no cause known'}")
-            time.sleep(POLL_S)
+            self._cluster.host.sleep(POLL_S)
 
     def _parts(self, reader: Object, pods: Sequence[Object]) -> list[logcopy.Part]:
         with tempfile.TemporaryFile() as file:

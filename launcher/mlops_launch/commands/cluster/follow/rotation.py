@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster
@@ -25,11 +24,11 @@ class RotationWatch:
         self.heads: list[str] = []  # timestamps of the first lines of new files, to be taken away by the reader
         self._cluster, self._path, self._container = cluster, path, container
         self._last: str | None = None
-        self._ended = threading.Event()
+        self._ended = cluster.host.event()
 
     def start(self) -> None:
         """Look in the background."""
-        threading.Thread(target=self._run, name=f"rotation {self._path}", daemon=True).start()
+        self._cluster.host.start_thread(f"rotation {self._path}", self._run)
 
     def stop(self) -> None:
         """End the thread, soon."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from mlops_launch.clients.cluster import Cluster, Json
@@ -27,7 +26,7 @@ class Startup:
 
     def __init__(self, cluster: Cluster, workload: Workload, namespace: str, observer: Observer, say: Callable[[str], None]) -> None:
         self._cluster, self._workload, self._namespace, self._observer, self._say = cluster, workload, namespace, observer, say
-        self._began = self._asked = time.monotonic()
+        self._began = self._asked = cluster.host.monotonic()
         self._told: Cause | None = None
 
     def look(self, limit: float) -> bool:
@@ -42,7 +41,7 @@ class Startup:
         workload, pods = self._observer.workload, self._observer.pods
         if workload is None or has_started(self._workload.kind, pods) or outcome.finished(workload):
             return True
-        now = time.monotonic()
+        now = self._cluster.host.monotonic()
         if is_held(workload):
             self._began = now
         if now - self._asked < ASK_S and now - self._began < limit:

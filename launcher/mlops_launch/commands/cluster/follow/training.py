@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import queue
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster
@@ -77,7 +76,7 @@ class Session:
         self._listener, self._say, self._again, self._position = listener, listener.say, again, position
         self._observer = Observer(cluster, workload, namespace, uid)
         self._workers = WorkerLogs(cluster, namespace, run, again)
-        self._items: queue.Queue[Item] = queue.Queue(QUEUED)
+        self._items: queue.Queue[Item] = cluster.host.queue(QUEUED)
         self._following: str | None = None  # the uid of the pod whose log is being read
         # uids of pods whose log has been read to its end
         self._read: set[str] = set(position.read if position else ())
@@ -163,7 +162,7 @@ class Session:
         """Look at the user's wishes and the clock; return whether to stop following."""
         if self._stop.reason == BY_DETACHING:
             return True
-        if time.monotonic() > self._stop.deadline and not self._asked_to_stop:
+        if self._cluster.host.monotonic() > self._stop.deadline and not self._asked_to_stop:
             self._asked_to_stop = True
             self._stop.reason = BY_TIMEOUT
             self._say("the time limit is reached: saving and stopping")
@@ -193,7 +192,7 @@ class Session:
                 # One that has been followed from its start has its beginning.
                 started = facts.started_at(pod) if self._again and mark is None else None
                 container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started)
-                threading.Thread(target=self._read_log, args=(container, uid, mark), name="log", daemon=True).start()
+                self._cluster.host.start_thread("log", partial(self._read_log, container, uid, mark))
                 return
 
     def _read_log(self, container: Container, uid: str, mark: Mark | None) -> None:
@@ -247,7 +246,7 @@ class Session:
         if not mains or not facts.has_ended(mains[-1]):
             self._ended_at = None
             return None
-        self._ended_at = self._ended_at or time.monotonic()
+        self._ended_at = self._ended_at or self._cluster.host.monotonic()
         end = facts.container_end(mains[-1])
         # The operator may be away. What the container said is the training's end all the same.
-        return Outcome(end.code) if end is not None and time.monotonic() - self._ended_at > MARK_S else None
+        return Outcome(end.code) if end is not None and self._cluster.host.monotonic() - self._ended_at > MARK_S else None

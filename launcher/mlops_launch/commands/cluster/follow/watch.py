@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ class Watched:
         self._cluster, self._path, self._selector = cluster, path, dict(selector)
         self._changed = changed
         self._version: str | None = None
-        self._ended = threading.Event()
+        self._ended = cluster.host.event()
 
     def start(self) -> None:
         """List once, then watch in the background.
@@ -40,7 +39,7 @@ class Watched:
             LauncherError: the list is refused.
         """
         self._list()
-        threading.Thread(target=self._run, name=f"watch {self._path}", daemon=True).start()
+        self._cluster.host.start_thread(f"watch {self._path}", self._run)
 
     def stop(self) -> None:
         """End the thread, soon."""
@@ -59,7 +58,7 @@ class Watched:
                     self._version = None  # 410: too old; or the server has forgotten it
                 with self._changed:
                     self.failure = error
-                    self.failing_since = self.failing_since or time.monotonic()
+                    self.failing_since = self.failing_since or self._cluster.host.monotonic()
                 self._ended.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -111,7 +110,8 @@ class Observer:
 
     def __init__(self, cluster: Cluster, workload: Workload, namespace: str, uid: str) -> None:
         self.uid = uid
-        self.changed = threading.Condition()
+        self.changed = cluster.host.condition()
+        self._host = cluster.host
         self._kind = workload.kind
         path = cluster.path(str(workload.manifest["apiVersion"]), workload.kind, None, namespace)
         self._workloads = Watched(cluster, path, {"fieldSelector": f"metadata.name={workload.name}"}, self.changed)
@@ -160,6 +160,6 @@ class Observer:
         """Return why nothing has been heard for more than `patience` seconds, or None."""
         with self.changed:
             for watched in self._watched:
-                if watched.failing_since is not None and time.monotonic() - watched.failing_since > patience:
+                if watched.failing_since is not None and self._host.monotonic() - watched.failing_since > patience:
                     return watched.failure
         return None

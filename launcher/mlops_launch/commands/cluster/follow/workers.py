@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster
@@ -35,7 +35,7 @@ class WorkerLogs:
         self._cluster, self._namespace, self._run, self._again = cluster, namespace, run, again
         self._threads: dict[str, threading.Thread] = {}
         self._seen: set[str] = set()  # names
-        self._stop = threading.Event()
+        self._stop = cluster.host.event()
 
     def follow(self, pods: Sequence[Object], look: Callable[[str], str]) -> None:
         """Begin with workers that have started since the last call.
@@ -54,15 +54,14 @@ class WorkerLogs:
             if self._again and container.pod not in self._seen:
                 self._run.remove_pod_log(container.pod)
             self._seen.add(container.pod)
-            thread = threading.Thread(target=self._write, args=(container, uid, look), name=f"log {container.pod}", daemon=True)
-            self._threads[uid] = thread
-            thread.start()
+            write = partial(self._write, container, uid, look)
+            self._threads[uid] = self._cluster.host.start_thread(f"log {container.pod}", write)
 
     def end(self, seconds: float) -> None:
         """Wait that long for the logs' ends, then stop."""
-        until = time.monotonic() + seconds
+        until = self._cluster.host.monotonic() + seconds
         for thread in self._threads.values():
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(max(0.0, until - self._cluster.host.monotonic()))
         self._stop.set()
 
     def _write(self, container: Container, uid: str, look: Callable[[str], str]) -> None:
