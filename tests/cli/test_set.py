@@ -234,8 +234,8 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(call: Call) -> None:
             MULTI_NODE,
             ["--slots", "2", "--gpus", "1"],
             1,
-            "Error: refused, a new error of `check` (slots-above-gpus): more slots than GPUs a worker: 2 > 1\n\n"
-            "hint: one rank a GPU: `mlops-launch set OVERLAY --slots N --gpus N`\n",
+            "Error: refused, a new error of `check` (slots-above-gpus): more slots than GPUs per worker: 2 > 1\n\n"
+            "hint: one rank per GPU: `mlops-launch set OVERLAY --slots N --gpus N`\n",
         ),
         (
             "quickstart",

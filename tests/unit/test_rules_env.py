@@ -34,7 +34,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a key twice": (
         dict(env=("IMAGE_TAG=0.1.0", "IMAGE_TAG=0.1.0\nIMAGE_TAG=0.2.0")),
-        ["error env-duplicate mlops.env:4 `IMAGE_TAG` is there again, first on line: 3"],
+        ["error env-duplicate mlops.env:4 `IMAGE_TAG` is a duplicate key, first on line: 3"],
     ),
     "no value": (
         dict(env=("DATASET_DIR=/datasets", "DATASET_DIR=")),
@@ -70,11 +70,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a relative path": (
         dict(env=("DATASET_DIR=/datasets", "DATASET_DIR=datasets")),
-        ["error path-relative mlops.env:5 `DATASET_DIR` is no absolute path: datasets"],
+        ["error path-relative mlops.env:5 `DATASET_DIR` is not an absolute path: datasets"],
     ),
     "a path that goes upwards": (
         dict(env=("OUTPUT_DIR=/outputs/", "OUTPUT_DIR=/outputs/../")),
-        ["error path-relative mlops.env:9 `OUTPUT_DIR` goes upwards: /outputs/../resnet50v1-5-multi-node"],
+        ["error path-relative mlops.env:9 `OUTPUT_DIR` contains `..`: /outputs/../resnet50v1-5-multi-node"],
     ),
     "OUTPUT_DIR is the mount path": (
         dict(env=("OUTPUT_DIR=/outputs/resnet50v1-5-multi-node", "OUTPUT_DIR=/outputs")),
@@ -122,7 +122,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a volume that is not declared": (
         dict(change=lambda o: pod(o)["volumes"].pop(0)),
         [
-            "error volume-missing mlops-job-patch.yaml:28 role Worker mounts a volume that there is not: datasets",
+            "error volume-missing mlops-job-patch.yaml:28 role Worker mounts a volume that is not declared: datasets",
             "error dataset-not-mounted mlops.env:5 DATASET_DIR is on no volume with data in role Worker: /datasets",
         ],
     ),

@@ -56,7 +56,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "the default binding": (
         dict(change=lambda o: delenv(o, "Launcher", "PRTE_MCA_hwloc_default_binding_policy")),
-        ["warning mpi-binding mlops-job-patch.yaml:16 mpirun binds the ranks to cores: the default, one core a rank"],
+        ["warning mpi-binding mlops-job-patch.yaml:16 mpirun binds the ranks to cores: the default, one core per rank"],
     ),
     "ranks bound to cores": (
         dict(change=lambda o: args(o, "--bind-to", "core")),

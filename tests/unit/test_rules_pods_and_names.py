@@ -26,7 +26,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "no restartPolicy": (
         dict(mode="single-node", change=lambda o: pod(o).pop("restartPolicy")),
-        ["error restart-always pod-patch.yaml:5 a finished training would start again: restartPolicy Always, the default"],
+        ["error restart-always pod-patch.yaml:5 the Pod would start again when it has finished: restartPolicy Always, the default"],
     ),
     "no runAsNonRoot": (
         dict(mode="single-node", change=lambda o: pod(o)["securityContext"].pop("runAsNonRoot")),

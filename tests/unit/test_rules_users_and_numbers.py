@@ -15,15 +15,15 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "the placeholder of the uid": (
         dict(change=lambda o: pod(o)["securityContext"].update(runAsUser="<User ID>")),
         [
-            "error user-number mlops-job-patch.yaml:30 `runAsUser` of Worker is no whole number: <User ID>",
+            "error user-number mlops-job-patch.yaml:30 `runAsUser` of Worker is not a whole number: <User ID>",
             "error user-differs mlops-job-patch.yaml:30 `runAsUser` differs between Launcher and Worker: 1000 and <User ID>",
         ],
     ),
     "a gid in quotes": (
         dict(change=lambda o: [pod(o, r)["securityContext"].update(fsGroup="1000") for r in ("Launcher", "Worker")]),
         [
-            'error user-number mlops-job-patch.yaml:15 `fsGroup` of Launcher is no whole number: "1000"',
-            'error user-number mlops-job-patch.yaml:32 `fsGroup` of Worker is no whole number: "1000"',
+            'error user-number mlops-job-patch.yaml:15 `fsGroup` of Launcher is not a whole number: "1000"',
+            'error user-number mlops-job-patch.yaml:32 `fsGroup` of Worker is not a whole number: "1000"',
         ],
     ),
     "no fsGroup": (
@@ -61,19 +61,19 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "negative GPUs": (
         dict(change=lambda o: container(o)["resources"]["limits"].update({"nvidia.com/gpu": -1})),
-        ["error gpu-count mlops-job-patch.yaml:42 `nvidia.com/gpu` of Worker is no whole number of 0 or more: -1"],
+        ["error gpu-count mlops-job-patch.yaml:42 `nvidia.com/gpu` of Worker is not a whole number of 0 or more: -1"],
     ),
     "half a GPU": (
         dict(mode="single-node", change=lambda o: container(o)["resources"]["limits"].update({"nvidia.com/gpu": 0.5})),
-        ["error gpu-count pod-patch.yaml:19 `nvidia.com/gpu` of Pod is no whole number of 0 or more: 0.5"],
+        ["error gpu-count pod-patch.yaml:19 `nvidia.com/gpu` of Pod is not a whole number of 0 or more: 0.5"],
     ),
     "a GPU request that is not the limit": (
         dict(change=lambda o: container(o)["resources"]["requests"].update({"nvidia.com/gpu": 1})),
         ["error gpu-request mlops-job-patch.yaml:36 request and limit of `nvidia.com/gpu` of Worker differ: 1 and 0"],
     ),
-    "memory that is no quantity": (
+    "memory that is not a quantity": (
         dict(change=lambda o: container(o)["resources"]["limits"].update(memory="8 GB")),
-        ["error quantity mlops-job-patch.yaml:41 `memory` in limits of Worker is no quantity: 8 GB"],
+        ["error quantity mlops-job-patch.yaml:41 `memory` in limits of Worker is not a quantity: 8 GB"],
     ),
     "a request above its limit": (
         dict(change=lambda o: container(o)["resources"]["requests"].update(cpu="8")),
@@ -98,7 +98,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
                 container(o)["resources"]["limits"].update({"nvidia.com/gpu": 2}),
             )
         ),
-        ["error slots-above-gpus mlops-job-patch.yaml:7 more slots than GPUs a worker: 4 > 2"],
+        ["error slots-above-gpus mlops-job-patch.yaml:7 more slots than GPUs per worker: 4 > 2"],
     ),
     "a global batch that cannot be divided": (
         dict(env=("MLOPS_PRESET=demo", "MLOPS_PRESET=demo\nMLOPS_GLOBAL_BATCH=51")),

@@ -30,7 +30,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a key twice in YAML": (
         dict(patch=("slotsPerWorker: 1", "slotsPerWorker: 1\n  slotsPerWorker: 2")),
-        ["error yaml-duplicate-key mlops-job-patch.yaml:8 the key of line 7 is there again: slotsPerWorker"],
+        ["error yaml-duplicate-key mlops-job-patch.yaml:8 duplicate key, first on line 7: slotsPerWorker"],
     ),
     "YAML that does not parse": (
         dict(

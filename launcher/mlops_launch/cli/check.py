@@ -34,7 +34,7 @@ def command(context: click.Context, overlay: Path | None, as_json: bool, strict:
         if markdown:
             click.echo(to_markdown(), nl=False)
         elif as_json:
-            echo_json({"rules": [{"id": r.id, "severity": r.severity, "summary": r.summary, "why": r.why} for r in RULES]})
+            echo_json({"rules": [r.to_json() for r in RULES]})
         else:
             width = max(len(rule.id) for rule in RULES)
             click.echo("\n".join(f"{rule.id:<{width}}  {rule.severity:<7}  {rule.summary}" for rule in RULES))

@@ -1,12 +1,11 @@
-"""What a rule is, and what it looks at."""
+"""What rules look at, and what they yield."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_launch.core.finding import Finding, Severity
 from mlops_launch.core.overlay.files import OverlayFiles, pod_path
 from mlops_launch.core.overlay.yamltree import Named, Path
 from mlops_launch.core.workload.model import Mount, Role, Volume, Workload
@@ -71,6 +70,13 @@ class Subject:
                 found[str(entry.get("name"))] = str(entry.get("value") or "")
         return found
 
+    def value(self, key: str) -> str | None:
+        """Return a variable as the job reads it, or as mlops.env has it when the overlay does not render; None without it."""
+        if self.roles and key in (variables := self.variables(self.roles[0])):
+            return variables[key]
+        found = self.files.env(key)
+        return found[1].value if found else None
+
     def at_variable(self, key: str) -> Place:
         """Return where a variable of mlops.env is."""
         found = self.files.env(key)
@@ -84,33 +90,6 @@ class Subject:
     def at_patch(self, path: Path) -> Place:
         """Return where the patch has `path`, or what of it it has."""
         return Place(*self.files.patch_place(path))
-
-
-Check = Callable[[Subject], Iterable[Problem]]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule.
-
-    Args:
-        id: stable: it is in scripts, in issues and in the documentation.
-        severity: an error stops `run` and `set`, a warning does not.
-        summary: what it finds, one line without a full stop.
-        why: what happens otherwise and what to do, for the documentation page.
-        check: the rule itself.
-    """
-
-    id: str
-    severity: Severity
-    summary: str
-    why: str
-    check: Check
-
-    def findings(self, subject: Subject) -> Iterator[Finding]:
-        """Yield what the rule finds."""
-        for problem in self.check(subject):
-            yield Finding(self.id, self.severity, problem.message, problem.hint, problem.place.file, problem.place.line)
 
 
 def _is_whole(role: Role) -> bool:

@@ -10,7 +10,10 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.files import pod_path
 from mlops_launch.core.overlay.values import did_you_mean
-from mlops_launch.core.rules.base import Place, Problem, Rule, Subject
+from mlops_launch.core.rules.base import Place, Problem, Subject
+from mlops_launch.core.rules.example import in_job
+from mlops_launch.core.rules.rule import ERROR, rule
+from mlops_launch.core.workload.model import WORKLOAD_KINDS
 
 
 def _words(text: str) -> frozenset[str]:
@@ -63,36 +66,47 @@ def _unknown_in_pod(pod: Node | None) -> Iterator[tuple[str, int, frozenset[str]
         yield from _unknown(yamltext.child(container, "resources"), _RESOURCES)
 
 
+@rule(
+    "field-unknown",
+    ERROR,
+    "The patch has a field that a Pod or an MPIJob does not have",
+    why=(
+        "kustomize merges a misspelt field silently; the API server refuses it, or drops it and the value that was meant stays as it was."
+    ),
+    wrong=in_job("""
+        spec:
+          slotsPerWorkr: 2
+        """),
+    right=in_job("""
+        spec:
+          slotsPerWorker: 2
+        """),
+)
 def _unknown_field(subject: Subject) -> Iterator[Problem]:
-    if subject.files.workload_patch is None:
+    for name in dict.fromkeys(subject.files.patch_names):
+        for tree in subject.files.trees.get(name, []):
+            for key, line, known in _unknown_in_patch(tree):
+                near = did_you_mean(key, known)
+                yield Problem(
+                    f"no such field: {key}",
+                    f"did you mean `{near}`?" if near else f"one of {', '.join(sorted(known))}",
+                    Place(name, line),
+                )
+
+
+def _unknown_in_patch(tree: Node) -> Iterator[tuple[str, int, frozenset[str]]]:
+    kind = yamltext.scalar(yamltext.child(tree, "kind"))
+    if kind not in WORKLOAD_KINDS:
         return
-    name, tree = subject.files.workload_patch
-    kind = yamltext.scalar(yamltext.child(tree, "kind")) or ""
-    found = [*_unknown(tree, _TOP), *_unknown(yamltext.child(tree, "metadata"), _METADATA)]
+    yield from _unknown(tree, _TOP)
+    yield from _unknown(yamltext.child(tree, "metadata"), _METADATA)
     if kind == "MPIJob":
         spec = yamltext.child(tree, "spec")
-        found += [*_unknown(spec, _JOB), *_unknown(yamltext.child(spec, "runPolicy"), _RUN_POLICY)]
-        found += _unknown(yamltext.child(spec, "mpiReplicaSpecs"), _ROLES)
+        yield from _unknown(spec, _JOB)
+        yield from _unknown(yamltext.child(spec, "runPolicy"), _RUN_POLICY)
+        yield from _unknown(yamltext.child(spec, "mpiReplicaSpecs"), _ROLES)
         for role in sorted(_ROLES):
-            found += _unknown(yamltext.find(spec, ("mpiReplicaSpecs", role)), _REPLICA)
-            found += _unknown_in_pod(yamltext.find(tree, pod_path(kind, role)))
+            yield from _unknown(yamltext.find(spec, ("mpiReplicaSpecs", role)), _REPLICA)
+            yield from _unknown_in_pod(yamltext.find(tree, pod_path(kind, role)))
     else:
-        found += _unknown_in_pod(yamltext.child(tree, "spec"))
-    for key, line, known in found:
-        near = did_you_mean(key, known)
-        yield Problem(
-            f"no such field: {key}",
-            f"did you mean `{near}`?" if near else f"one of {', '.join(sorted(known))}",
-            Place(name, line),
-        )
-
-
-RULES = (
-    Rule(
-        "field-unknown",
-        "error",
-        "The patch has a field that a Pod or an MPIJob does not have",
-        "kustomize merges a misspelt field silently; the API server refuses it, or drops it and the value that was meant stays as it was.",
-        _unknown_field,
-    ),
-)
+        yield from _unknown_in_pod(yamltext.child(tree, "spec"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from mlops_launch.core.rules.base import Problem, Rule, Subject, is_integer, mapping
-from mlops_launch.core.rules.mpi import mca_settings
+from mlops_launch.core.rules.base import Problem, Subject, is_integer, mapping
+from mlops_launch.core.rules.example import in_job
+from mlops_launch.core.rules.mpirun import mca_settings
+from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 from mlops_launch.core.workload.model import Workload
 
 _MANY_WORKERS = 64
@@ -16,6 +18,22 @@ def _policy(job: Workload) -> Mapping[str, object]:
     return mapping(mapping(job.manifest.get("spec")).get("runPolicy"))
 
 
+@rule(
+    "mpi-clean-pods",
+    WARNING,
+    "cleanPodPolicy leaves the workers",
+    why="The operator's default, None, keeps finished workers and their GPUs.",
+    wrong=in_job("""
+        spec:
+          runPolicy:
+            cleanPodPolicy: None
+        """),
+    right=in_job("""
+        spec:
+          runPolicy:
+            cleanPodPolicy: Running
+        """),
+)
 def _clean_pod_policy(subject: Subject) -> Iterator[Problem]:
     job = subject.mpi_job
     if job is not None and (policy := _policy(job).get("cleanPodPolicy")) not in ("Running", "All"):
@@ -26,6 +44,22 @@ def _clean_pod_policy(subject: Subject) -> Iterator[Problem]:
         )
 
 
+@rule(
+    "mpi-backoff",
+    WARNING,
+    "Kubernetes retries the launcher",
+    why="The default is six tries, whatever the exit code; `run --retries` knows which codes may be retried.",
+    wrong=in_job("""
+        spec:
+          runPolicy:
+            backoffLimit: 3
+        """),
+    right=in_job("""
+        spec:
+          runPolicy:
+            backoffLimit: 0
+        """),
+)
 def _backoff_limit(subject: Subject) -> Iterator[Problem]:
     job = subject.mpi_job
     if job is not None and (limit := _policy(job).get("backoffLimit", "6, the default")) != 0:
@@ -36,6 +70,20 @@ def _backoff_limit(subject: Subject) -> Iterator[Problem]:
         )
 
 
+@rule(
+    "mpi-ssh-path",
+    ERROR,
+    "sshAuthMountPath is not in the user's home",
+    why="ssh would not find the key, or refuse it.",
+    wrong=in_job("""
+        spec:
+          sshAuthMountPath: /root/.ssh
+        """),
+    right=in_job("""
+        spec:
+          sshAuthMountPath: /home/mlops/.ssh
+        """),
+)
 def _ssh_path(subject: Subject) -> Iterator[Problem]:
     job = subject.mpi_job
     if job is None:
@@ -50,6 +98,23 @@ def _ssh_path(subject: Subject) -> Iterator[Problem]:
         )
 
 
+@rule(
+    "mpi-creation-policy",
+    WARNING,
+    "The launcher's creation does not fit the workers'",
+    why=(
+        "AtStartup lets the launcher fail until the workers are up; "
+        "WaitForWorkersReady with gang scheduling deadlocks unless `minAvailable` is the number of workers."
+    ),
+    wrong=in_job("""
+        spec:
+          launcherCreationPolicy: AtStartup
+        """),
+    right=in_job("""
+        spec:
+          launcherCreationPolicy: WaitForWorkersReady
+        """),
+)
 def _creation_policy(subject: Subject) -> Iterator[Problem]:
     job = subject.mpi_job
     if job is None:
@@ -75,6 +140,32 @@ def _creation_policy(subject: Subject) -> Iterator[Problem]:
         )
 
 
+@rule(
+    "mpi-many-workers",
+    WARNING,
+    "More than 64 workers with ssh's tree spawn",
+    why="Open MPI's start by ssh through a tree has been seen to hang from about 64 hosts.",
+    wrong=in_job("""
+        spec:
+          mpiReplicaSpecs:
+            Worker:
+              replicas: 128
+        """),
+    right=in_job("""
+        spec:
+          mpiReplicaSpecs:
+            Launcher:
+              template:
+                spec:
+                  containers:
+                  - name: launcher
+                    env:
+                    - name: PRTE_MCA_plm_ssh_no_tree_spawn
+                      value: "1"
+            Worker:
+              replicas: 128
+        """),
+)
 def _many_workers(subject: Subject) -> Iterator[Problem]:
     job = subject.mpi_job
     if job is None or not is_integer(job.roles[1].replicas) or job.roles[1].replicas <= _MANY_WORKERS:
@@ -85,43 +176,3 @@ def _many_workers(subject: Subject) -> Iterator[Problem]:
             "set PRTE_MCA_plm_ssh_no_tree_spawn=1 on the launcher container",
             subject.at_patch(("spec", "mpiReplicaSpecs", "Worker", "replicas")),
         )
-
-
-RULES = (
-    Rule(
-        "mpi-clean-pods",
-        "warning",
-        "cleanPodPolicy leaves the workers",
-        "The operator's default, None, keeps finished workers and their GPUs.",
-        _clean_pod_policy,
-    ),
-    Rule(
-        "mpi-backoff",
-        "warning",
-        "Kubernetes retries the launcher",
-        "The default is six tries, whatever the exit code; `run --retries` knows which codes may be retried.",
-        _backoff_limit,
-    ),
-    Rule(
-        "mpi-ssh-path",
-        "error",
-        "sshAuthMountPath is not in the user's home",
-        "ssh would not find the key, or refuse it.",
-        _ssh_path,
-    ),
-    Rule(
-        "mpi-creation-policy",
-        "warning",
-        "The launcher's creation does not fit the workers'",
-        "AtStartup lets the launcher fail until the workers are up; "
-        "WaitForWorkersReady with gang scheduling deadlocks unless `minAvailable` is the number of workers.",
-        _creation_policy,
-    ),
-    Rule(
-        "mpi-many-workers",
-        "warning",
-        "More than 64 workers with ssh's tree spawn",
-        "Open MPI's start by ssh through a tree has been seen to hang from about 64 hosts.",
-        _many_workers,
-    ),
-)

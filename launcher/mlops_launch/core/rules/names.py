@@ -8,19 +8,25 @@ from mlops_launch.contract import IMAGE_TAG, MODEL_DIR, MODEL_NAME, MODEL_SCRIPT
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.edits import PRESETS
 from mlops_launch.core.overlay.values import did_you_mean, is_dns_label
-from mlops_launch.core.rules.base import Place, Problem, Rule, Subject, containers, is_integer
+from mlops_launch.core.rules.base import Place, Problem, Subject, containers, is_integer
+from mlops_launch.core.rules.example import in_env, in_kustomization
+from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 
 _PLACEHOLDER_REGISTRIES = ("registry.example.com", "example.com", "registry", "<")
 _RESNET = "resnet50v1_5"
 
 
-def _variable(subject: Subject, key: str) -> str | None:
-    if subject.roles and key in (variables := subject.variables(subject.roles[0])):
-        return variables[key]
-    found = subject.files.env(key)
-    return found[1].value if found else None
-
-
+@rule(
+    "name-length",
+    ERROR,
+    "A pod's name is too long or not a DNS label",
+    why=(
+        "`<name>-worker-N` must be a DNS label of at most 63 characters; "
+        "mpi-operator then gives an event and no condition, and the job waits forever."
+    ),
+    wrong=in_kustomization("namePrefix: images-of-the-vision-group-on-the-second-floor-"),
+    right=in_kustomization("namePrefix: vision-"),
+)
 def _pod_name(subject: Subject) -> Iterator[Problem]:
     job = subject.workload
     if job is None:
@@ -35,6 +41,40 @@ def _pod_name(subject: Subject) -> Iterator[Problem]:
         )
 
 
+@rule(
+    "name-training",
+    WARNING,
+    "The Pod's name does not contain `training`",
+    why="Scripts find the pod by that word.",
+    wrong=in_kustomization(
+        """
+        patches:
+        - target:
+            kind: Pod
+          options:
+            allowNameChange: true
+          patch: |-
+            - op: replace
+              path: /metadata/name
+              value: resnet50
+        """,
+        overlay="single-node",
+    ),
+    right=in_kustomization(
+        """
+        patches:
+        - target:
+            kind: Pod
+          options:
+            allowNameChange: true
+          patch: |-
+            - op: replace
+              path: /metadata/name
+              value: resnet50-training
+        """,
+        overlay="single-node",
+    ),
+)
 def _training_in_name(subject: Subject) -> Iterator[Problem]:
     if subject.workload is not None and subject.workload.kind == "Pod" and "training" not in subject.workload.name:
         yield Problem(
@@ -44,6 +84,14 @@ def _training_in_name(subject: Subject) -> Iterator[Problem]:
         )
 
 
+@rule(
+    "namespace",
+    ERROR,
+    "`namespace` is not the name of a namespace",
+    why="The API server refuses it.",
+    wrong=in_kustomization("namespace: My_Space"),
+    right=in_kustomization("namespace: my-space"),
+)
 def _namespace(subject: Subject) -> Iterator[Problem]:
     tree = subject.files.kustomization_tree
     name = yamltext.scalar(yamltext.child(tree, "namespace"))
@@ -52,8 +100,16 @@ def _namespace(subject: Subject) -> Iterator[Problem]:
         yield Problem(f"not the name of a namespace: {name}", "lower-case letters, digits and `-`, at most 63 characters", place)
 
 
+@rule(
+    "registry-placeholder",
+    WARNING,
+    "REGISTRY still has its placeholder",
+    why="A cluster cannot pull the image; a local run does not need it.",
+    wrong=in_env("REGISTRY=registry.example.com/mlops"),
+    right=in_env("REGISTRY=ghcr.io/me"),
+)
 def _placeholder_registry(subject: Subject) -> Iterator[Problem]:
-    value = _variable(subject, REGISTRY)
+    value = subject.value(REGISTRY)
     if value is not None and value.partition("/")[0] in _PLACEHOLDER_REGISTRIES or (value or "").startswith("<"):
         yield Problem(
             f"the placeholder is still in `REGISTRY`: {value}",
@@ -62,12 +118,28 @@ def _placeholder_registry(subject: Subject) -> Iterator[Problem]:
         )
 
 
+@rule(
+    "registry-scheme",
+    ERROR,
+    "REGISTRY starts with a scheme",
+    why="An image's name has no https:// in front.",
+    wrong=in_env("REGISTRY=https://ghcr.io/me"),
+    right=in_env("REGISTRY=ghcr.io/me"),
+)
 def _registry_scheme(subject: Subject) -> Iterator[Problem]:
-    value = _variable(subject, REGISTRY)
+    value = subject.value(REGISTRY)
     if value is not None and "://" in value:
         yield Problem(f"`REGISTRY` has a scheme: {value}", f"write {value.partition('://')[2]}", subject.at_variable(REGISTRY))
 
 
+@rule(
+    "image-tag",
+    WARNING,
+    "The image's tag is `latest` or missing",
+    why="Two runs, or two pods of one run, may get different images.",
+    wrong=in_env("IMAGE_TAG=latest"),
+    right=in_env("IMAGE_TAG=0.1.0"),
+)
 def _image_tag(subject: Subject) -> Iterator[Problem]:
     seen = set()
     for role in subject.roles:
@@ -82,74 +154,41 @@ def _image_tag(subject: Subject) -> Iterator[Problem]:
             )
 
 
+@rule(
+    "script-missing",
+    ERROR,
+    "MODEL_SCRIPT is not in quickstart/",
+    why="The container's command would not be found.",
+    wrong=in_env("MODEL_SCRIPT=fp32_training_multinode.sh"),
+    right=in_env("MODEL_SCRIPT=fp32_training_multi_node.sh"),
+)
 def _script(subject: Subject) -> Iterator[Problem]:
-    value = _variable(subject, MODEL_SCRIPT)
+    value = subject.value(MODEL_SCRIPT)
     if value and subject.scripts is not None and value not in subject.scripts:
         near = did_you_mean(value, subject.scripts)
         yield Problem(
             f"no such script in quickstart/: {value}",
             f"did you mean `{near}`?"
             if near
-            else f"one of {', '.join(sorted(subject.scripts))}, in {_variable(subject, MODEL_DIR) or 'MODEL_DIR'}/quickstart",
+            else f"one of {', '.join(sorted(subject.scripts))}, in {subject.value(MODEL_DIR) or 'MODEL_DIR'}/quickstart",
             subject.at_variable(MODEL_SCRIPT),
         )
 
 
+@rule(
+    "preset-unknown",
+    ERROR,
+    "MLOPS_PRESET names no preset",
+    why="The trainer would end with exit code 78.",
+    wrong=in_env("MLOPS_PRESET=dmeo"),
+    right=in_env("MLOPS_PRESET=demo"),
+)
 def _preset(subject: Subject) -> Iterator[Problem]:
-    value = (_variable(subject, PRESET) or "").strip()
-    if value and value not in PRESETS and _variable(subject, MODEL_NAME) == _RESNET:
+    value = (subject.value(PRESET) or "").strip()
+    if value and value not in PRESETS and subject.value(MODEL_NAME) == _RESNET:
         near = did_you_mean(value, PRESETS)
         yield Problem(
             f"no such preset: {value}",
             f"did you mean `{near}`?" if near else f"one of {', '.join(PRESETS)}",
             subject.at_variable(PRESET),
         )
-
-
-RULES = (
-    Rule(
-        "name-length",
-        "error",
-        "A pod's name is too long or no DNS label",
-        "`<name>-worker-N` must be a DNS label of at most 63 characters; "
-        "mpi-operator then gives an event and no condition, and the job waits forever.",
-        _pod_name,
-    ),
-    Rule(
-        "name-training",
-        "warning",
-        "The Pod's name does not contain `training`",
-        "Scripts find the pod by that word.",
-        _training_in_name,
-    ),
-    Rule("namespace", "error", "`namespace` is no name of a namespace", "The API server refuses it.", _namespace),
-    Rule(
-        "registry-placeholder",
-        "warning",
-        "REGISTRY still has its placeholder",
-        "A cluster cannot pull the image; a local run does not need it.",
-        _placeholder_registry,
-    ),
-    Rule(
-        "registry-scheme",
-        "error",
-        "REGISTRY starts with a scheme",
-        "An image's name has no https:// in front.",
-        _registry_scheme,
-    ),
-    Rule(
-        "image-tag",
-        "warning",
-        "The image's tag is `latest` or missing",
-        "Two runs, or two pods of one run, may get different images.",
-        _image_tag,
-    ),
-    Rule(
-        "script-missing",
-        "error",
-        "MODEL_SCRIPT is not in quickstart/",
-        "The container's command would not be found.",
-        _script,
-    ),
-    Rule("preset-unknown", "error", "MLOPS_PRESET names no preset", "The trainer would end with exit code 78.", _preset),
-)

@@ -8,8 +8,9 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.values import did_you_mean
-from mlops_launch.core.rules import env
-from mlops_launch.core.rules.base import NOWHERE, Place, Problem, Rule, Subject
+from mlops_launch.core.rules.base import NOWHERE, Place, Problem, Subject
+from mlops_launch.core.rules.example import in_job, in_kustomization
+from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 
 # Deprecated field of a kustomization → what takes its place.
 _DEPRECATED = {
@@ -53,23 +54,68 @@ _FIELDS = frozenset(
 )
 
 
+@rule(
+    "yaml-error",
+    ERROR,
+    "A YAML file of the overlay does not parse",
+    why="kubectl names the file but not the line; this rule names both.",
+    wrong=in_job("""
+        spec:
+          slotsPerWorker: [1
+        """),
+    right=in_job("""
+        spec:
+          slotsPerWorker: 1
+        """),
+    explains_render=True,
+)
 def _yaml_error(subject: Subject) -> Iterator[Problem]:
     for name, error in subject.files.syntax_errors.items():
         column = f", column {error.column}" if error.column else ""
         yield Problem(f"not valid YAML{column}: {error.problem}", error.hint or "", Place(name, error.line))
 
 
+@rule(
+    "yaml-duplicate-key",
+    ERROR,
+    "A mapping has a key twice",
+    why="kustomize silently takes the last one, so an edit of the first changes nothing.",
+    wrong=in_job("""
+        spec:
+          slotsPerWorker: 1
+          slotsPerWorker: 2
+        """),
+    right=in_job("""
+        spec:
+          slotsPerWorker: 2
+        """),
+)
 def _duplicate_key(subject: Subject) -> Iterator[Problem]:
     for name, trees in subject.files.trees.items():
         for tree in trees:
             for key, line, first in yamltext.duplicate_keys(tree):
                 yield Problem(
-                    f"the key of line {first} is there again: {key}",
+                    f"duplicate key, first on line {first}: {key}",
                     "kustomize silently takes the last one: remove one",
                     Place(name, line),
                 )
 
 
+@rule(
+    "kustomize-deprecated",
+    WARNING,
+    "A deprecated field in kustomization.yaml",
+    why="`bases`, `vars`, `patchesStrategicMerge`, `patchesJson6902` and `commonLabels` are gone in the next version of the API.",
+    wrong=in_kustomization("""
+        commonLabels:
+          team: vision
+        """),
+    right=in_kustomization("""
+        labels:
+        - pairs:
+            team: vision
+        """),
+)
 def _deprecated_field(subject: Subject) -> Iterator[Problem]:
     for key, line in _fields(subject):
         if key in _DEPRECATED:
@@ -80,6 +126,15 @@ def _deprecated_field(subject: Subject) -> Iterator[Problem]:
             )
 
 
+@rule(
+    "kustomize-field",
+    ERROR,
+    "A field that kustomization.yaml does not have",
+    why="A misspelt field makes kubectl refuse the overlay.",
+    wrong=in_kustomization("namespce: team-a"),
+    right=in_kustomization("namespace: team-a"),
+    explains_render=True,
+)
 def _unknown_field(subject: Subject) -> Iterator[Problem]:
     for key, line in _fields(subject):
         if key not in _FIELDS and key not in _DEPRECATED:
@@ -91,6 +146,26 @@ def _unknown_field(subject: Subject) -> Iterator[Problem]:
             )
 
 
+@rule(
+    "kustomize-file",
+    ERROR,
+    "A patch file that kustomization.yaml names is missing",
+    why="The overlay does not render.",
+    wrong=in_kustomization("""
+        patches:
+        - path: slots.yaml
+        """),
+    right=in_kustomization("""
+        patches:
+        - target:
+            kind: MPIJob
+          patch: |-
+            - op: replace
+              path: /spec/slotsPerWorker
+              value: 2
+        """),
+    explains_render=True,
+)
 def _missing_file(subject: Subject) -> Iterator[Problem]:
     tree = subject.files.kustomization_tree
     name = subject.files.kustomization
@@ -103,8 +178,17 @@ def _missing_file(subject: Subject) -> Iterator[Problem]:
             yield Problem(f"no such file: {path}", "correct the name under `configMapGenerator`, or restore the file", place)
 
 
-def _does_not_render(subject: Subject) -> Iterator[Problem]:
-    if subject.render_error is not None and not any(check for rule in _CAUSES for check in rule.findings(subject)):
+@rule(
+    "render-failed",
+    ERROR,
+    "kubectl cannot render the overlay",
+    why="Neither `kubectl apply -k` nor this program can use it. Shown when no other rule has named the cause.",
+    wrong=in_kustomization("namePrefix: [team-a-]"),
+    right=in_kustomization("namePrefix: team-a-"),
+)
+def does_not_render(subject: Subject) -> Iterator[Problem]:
+    """Say why kubectl fails, in its own words; left out when a rule that explains it has found something."""
+    if subject.render_error is not None:
         hint = f"run it by hand: kubectl kustomize {subject.files.folder}"
         yield Problem(subject.render_error, hint, _place_of(subject))
 
@@ -125,58 +209,3 @@ def _line_of_patch(tree: Node | None, number: int) -> int | None:
     patches = yamltext.child(tree, "patches")
     named = [item for item in patches.value if yamltext.child(item, "path") is not None] if isinstance(patches, SequenceNode) else []
     return named[number].start_mark.line + 1 if number < len(named) else None
-
-
-_KUSTOMIZE = (
-    Rule(
-        "yaml-error",
-        "error",
-        "A YAML file of the overlay does not parse",
-        "kubectl names the file but not the line; this rule names both.",
-        _yaml_error,
-    ),
-    Rule(
-        "yaml-duplicate-key",
-        "error",
-        "A mapping has a key twice",
-        "kustomize silently takes the last one, so an edit of the first changes nothing.",
-        _duplicate_key,
-    ),
-    Rule(
-        "kustomize-deprecated",
-        "warning",
-        "A deprecated field in kustomization.yaml",
-        "`bases`, `vars`, `patchesStrategicMerge`, `patchesJson6902` and `commonLabels` are gone in the next version of the API.",
-        _deprecated_field,
-    ),
-    Rule(
-        "kustomize-field",
-        "error",
-        "A field that kustomization.yaml does not have",
-        "A misspelt field makes kubectl refuse the overlay.",
-        _unknown_field,
-    ),
-    Rule(
-        "kustomize-file",
-        "error",
-        "A patch file that kustomization.yaml names is missing",
-        "The overlay does not render.",
-        _missing_file,
-    ),
-)
-# Rules that say better than kubectl why an overlay does not render.
-_NAMES = ("yaml-error", "kustomize-field", "kustomize-file", "env-duplicate", "env-export", "env-space", "env-missing")
-_CAUSES = tuple(rule for rule in (*_KUSTOMIZE, *env.RULES) if rule.id in _NAMES)
-
-RULES = (
-    *_KUSTOMIZE,
-    Rule(
-        "render-failed",
-        "error",
-        "kubectl cannot render the overlay",
-        "Neither `kubectl apply -k` nor this program can use it. Shown when no other rule has named the cause.",
-        _does_not_render,
-    ),
-)
-
-RENDER_RULES = frozenset({*_NAMES, "render-failed"})

@@ -6,11 +6,27 @@ from collections.abc import Iterator
 
 from mlops_launch.core.overlay.values import LARGEST_ID
 from mlops_launch.core.overlay.yamltree import Named
-from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, is_integer, mapping, mounts, volumes
+from mlops_launch.core.rules.base import Problem, Subject, containers, is_integer, mapping, mounts, volumes
+from mlops_launch.core.rules.example import in_container, in_launcher, in_pod
+from mlops_launch.core.rules.rule import ERROR, rule
 
 _FIELDS = ("runAsUser", "runAsGroup", "fsGroup")
 
 
+@rule(
+    "user-number",
+    ERROR,
+    "A uid or gid is not a whole number",
+    why="`<User ID>` was left in, or the number is in quotes: the API server refuses both.",
+    wrong=in_pod("""
+        securityContext:
+          runAsUser: <User ID>
+        """),
+    right=in_pod("""
+        securityContext:
+          runAsUser: 1000
+        """),
+)
 def _ids_are_numbers(subject: Subject) -> Iterator[Problem]:
     for role in subject.workload.roles if subject.workload else ():
         for field in _FIELDS:
@@ -18,12 +34,26 @@ def _ids_are_numbers(subject: Subject) -> Iterator[Problem]:
             if value is not None and not (is_integer(value) and 0 <= value <= LARGEST_ID):
                 shown = f'"{value}"' if isinstance(value, str) and value.isdigit() else value
                 yield Problem(
-                    f"`{field}` of {role.name} is no whole number: {shown}",
+                    f"`{field}` of {role.name} is not a whole number: {shown}",
                     "write the number that `id -u` or `id -g` prints, without quotes",
                     subject.at_pod(role, "securityContext", field),
                 )
 
 
+@rule(
+    "user-missing",
+    ERROR,
+    "A pod has no runAsUser, runAsGroup or fsGroup",
+    why="The image's user is root, which `restricted` refuses; without fsGroup a volume may not be writable.",
+    wrong=in_pod("""
+        securityContext:
+          fsGroup: null
+        """),
+    right=in_pod("""
+        securityContext:
+          fsGroup: 1000
+        """),
+)
 def _user_is_set(subject: Subject) -> Iterator[Problem]:
     for role in subject.workload.roles if subject.workload else ():
         for field in _FIELDS:
@@ -35,6 +65,20 @@ def _user_is_set(subject: Subject) -> Iterator[Problem]:
                 )
 
 
+@rule(
+    "user-root",
+    ERROR,
+    "A pod runs as root",
+    why="Pod Security `restricted` refuses it, and ssh refuses root's key when fsGroup is set.",
+    wrong=in_pod("""
+        securityContext:
+          runAsUser: 0
+        """),
+    right=in_pod("""
+        securityContext:
+          runAsUser: 1000
+        """),
+)
 def _root(subject: Subject) -> Iterator[Problem]:
     for role in subject.workload.roles if subject.workload else ():
         if mapping(role.pod.get("securityContext")).get("runAsUser") == 0:
@@ -45,6 +89,20 @@ def _root(subject: Subject) -> Iterator[Problem]:
             )
 
 
+@rule(
+    "user-differs",
+    ERROR,
+    "Launcher and Worker run as different users",
+    why="There is one passwd line for both, ssh logs in under the launcher's name, and files of one would not be writable for the other.",
+    wrong=in_launcher("""
+        securityContext:
+          fsGroup: 2000
+        """),
+    right=in_launcher("""
+        securityContext:
+          fsGroup: 1000
+        """),
+)
 def _same_user(subject: Subject) -> Iterator[Problem]:
     if subject.workload is None or len(subject.workload.roles) < 2:
         return
@@ -59,6 +117,23 @@ def _same_user(subject: Subject) -> Iterator[Problem]:
             )
 
 
+@rule(
+    "user-passwd",
+    ERROR,
+    "No passwd line for the uid",
+    why="ssh and sshd stop with `No user exists for uid`.",
+    wrong=in_container("""
+        volumeMounts:
+        - mountPath: /etc/passwd
+          $patch: delete
+        """),
+    right=in_container("""
+        volumeMounts:
+        - mountPath: /etc/passwd
+          name: passwd
+          subPath: passwd
+        """),
+)
 def _passwd_line(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
         known = {volume.name: volume for volume in volumes(role)}
@@ -81,6 +156,20 @@ def _passwd_line(subject: Subject) -> Iterator[Problem]:
             )
 
 
+@rule(
+    "user-container",
+    ERROR,
+    "A container has a user or fsGroup of its own",
+    why="The pod's `securityContext` is the one place; fsGroup is not a field of a container.",
+    wrong=in_container("""
+        securityContext:
+          runAsUser: 1234
+        """),
+    right=in_pod("""
+        securityContext:
+          runAsUser: 1234
+        """),
+)
 def _container_user(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
         for container in containers(role):
@@ -97,49 +186,3 @@ def _container_user(subject: Subject) -> Iterator[Problem]:
                         f"move it to the pod's `securityContext`; {why}",
                         subject.at_pod(role, "containers", Named(name), "securityContext", field),
                     )
-
-
-RULES = (
-    Rule(
-        "user-number",
-        "error",
-        "A uid or gid is no whole number",
-        "`<User ID>` was left in, or the number is in quotes: the API server refuses both.",
-        _ids_are_numbers,
-    ),
-    Rule(
-        "user-missing",
-        "error",
-        "A pod has no runAsUser, runAsGroup or fsGroup",
-        "The image's user is root, which `restricted` refuses; without fsGroup a volume may not be writable.",
-        _user_is_set,
-    ),
-    Rule(
-        "user-root",
-        "error",
-        "A pod runs as root",
-        "Pod Security `restricted` refuses it, and ssh refuses root's key when fsGroup is set.",
-        _root,
-    ),
-    Rule(
-        "user-differs",
-        "error",
-        "Launcher and Worker run as different users",
-        "There is one passwd line for both, ssh logs in under the launcher's name, and files of one would not be writable for the other.",
-        _same_user,
-    ),
-    Rule(
-        "user-passwd",
-        "error",
-        "No passwd line for the uid",
-        "ssh and sshd stop with `No user exists for uid`.",
-        _passwd_line,
-    ),
-    Rule(
-        "user-container",
-        "error",
-        "A container has a user or fsGroup of its own",
-        "The pod's `securityContext` is the one place; fsGroup is no field of a container.",
-        _container_user,
-    ),
-)

@@ -7,9 +7,11 @@ from fnmatch import fnmatchcase
 
 from mlops_launch.contract import KEYS_NOT_FOR_RANKS
 from mlops_launch.core.overlay.envfile import NAME
-from mlops_launch.core.rules.base import Problem, Rule, Subject, containers, mapping, mappings
-from mlops_launch.core.rules.env import is_unknown
-from mlops_launch.core.rules.mpi import mpirun_options
+from mlops_launch.core.rules.base import Problem, Subject, containers, mapping, mappings
+from mlops_launch.core.rules.example import in_env, in_worker
+from mlops_launch.core.rules.keys import is_unknown
+from mlops_launch.core.rules.mpirun import mpirun_options
+from mlops_launch.core.rules.rule import ERROR, rule
 from mlops_launch.core.workload.model import Role
 
 # What mpirun and ssh themselves read, and what every process has of its own.
@@ -28,6 +30,17 @@ def _names(subject: Subject, role: Role) -> list[str]:
     return sorted({*subject.variables(role), *given})
 
 
+@rule(
+    "variable-not-exported",
+    ERROR,
+    "A variable of the launcher does not reach the ranks",
+    why=(
+        "ssh starts with an empty environment: only what mpirun exports with `-x` arrives on a worker. "
+        "In a local run every rank inherits everything, which hides it."
+    ),
+    wrong=in_env("NCCL_DEBUG=INFO"),
+    right=in_env("HOROVOD_TIMELINE=/outputs/timeline.json"),
+)
 def _not_exported(subject: Subject) -> Iterator[Problem]:
     job = subject.mpi_job
     if job is None or mpirun_options(job.main) is None:
@@ -45,6 +58,25 @@ def _not_exported(subject: Subject) -> Iterator[Problem]:
             )
 
 
+@rule(
+    "configmap-missing",
+    ERROR,
+    "A ConfigMap that a pod names is not rendered",
+    why="The pod would wait for it forever.",
+    wrong=in_worker("""
+        volumes:
+        - name: labels
+          configMap:
+            name: labels
+        """),
+    right=in_worker("""
+        volumes:
+        - name: labels
+          configMap:
+            name: labels
+            optional: true
+        """),
+)
 def _unresolved(subject: Subject) -> Iterator[Problem]:
     if subject.workload is None:
         return
@@ -61,22 +93,3 @@ def _unresolved(subject: Subject) -> Iterator[Problem]:
                     if source in [mapping(v.get("configMap")) for v in mappings(role.pod.get("volumes"))]
                     else subject.at_pod(role, "containers"),
                 )
-
-
-RULES = (
-    Rule(
-        "variable-not-exported",
-        "error",
-        "A variable of the launcher does not reach the ranks",
-        "ssh starts with an empty environment: only what mpirun exports with `-x` arrives on a worker. "
-        "In a local run every rank inherits everything, which hides it.",
-        _not_exported,
-    ),
-    Rule(
-        "configmap-missing",
-        "error",
-        "A ConfigMap that a pod names is not rendered",
-        "The pod would wait for it forever.",
-        _unresolved,
-    ),
-)

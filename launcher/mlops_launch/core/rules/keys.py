@@ -1,0 +1,104 @@
+"""Rules over the keys of mlops.env: what is no name, what nothing reads, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlops_launch.contract import DATASET_DIR, IMAGE_TAG, MODEL_DIR, MODEL_NAME, MODEL_SCRIPT, OUTPUT_DIR, REGISTRY
+from mlops_launch.core.overlay.edits import KNOWN_KEYS, KNOWN_PREFIXES
+from mlops_launch.core.overlay.envfile import NAME
+from mlops_launch.core.overlay.values import did_you_mean
+from mlops_launch.core.rules.base import Place, Problem, Subject, containers
+from mlops_launch.core.rules.env import entries, meant_key
+from mlops_launch.core.rules.example import in_env
+from mlops_launch.core.rules.rule import ERROR, rule
+
+REQUIRED = (REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, MODEL_SCRIPT)
+# Variables of libraries that a user may have a reason to set.
+_LIBRARY_PREFIXES = (
+    "NCCL_",
+    "OMP_",
+    "OMPI_",
+    "PRTE_",
+    "PMIX_",
+    "UCX_",
+    "CUDA_",
+    "XLA_",
+    "KMP_",
+    "MKL_",
+    "PYTHON",
+    "LD_",
+)
+
+
+@rule(
+    "env-name",
+    ERROR,
+    "A key of mlops.env is not the name of a variable",
+    why="Kubernetes refuses the ConfigMap or silently skips the key.",
+    wrong=in_env("2ND_SEED=7"),
+    right=in_env("MLOPS_SEED=7"),
+)
+def _invalid_name(subject: Subject) -> Iterator[Problem]:
+    for place, entry in entries(subject):
+        if not NAME.fullmatch(meant_key(entry)):
+            yield Problem(
+                f"not the name of a variable: {meant_key(entry)}",
+                "letters, digits and `_`, not starting with a digit; Kubernetes skips such a key",
+                place,
+            )
+
+
+def is_unknown(subject: Subject, key: str) -> bool:
+    """Return whether `key` is none of the overlay's, the trainer's and the libraries', and no command names it."""
+    if key in KNOWN_KEYS or key.startswith((*KNOWN_PREFIXES, *_LIBRARY_PREFIXES)) or not NAME.fullmatch(key):
+        return False
+    words = [word for role in subject.roles for word in role.command]
+    return key not in words and not any(f"$({key})" in word for word in words)
+
+
+@rule(
+    "env-unknown",
+    ERROR,
+    "Nothing reads a key of mlops.env",
+    why=(
+        "A misspelt key leaves the default in force. Keys are REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, "
+        "MODEL_SCRIPT, MLOPS_<FLAG> for every flag of the trainer, the variables of the libraries, and what the launcher's command names."
+    ),
+    wrong=in_env("MLOP_SEED=7"),
+    right=in_env("MLOPS_SEED=7"),
+)
+def _unknown_key(subject: Subject) -> Iterator[Problem]:
+    for place, entry in entries(subject):
+        key = meant_key(entry)
+        if not is_unknown(subject, key):
+            continue
+        near = did_you_mean(key, KNOWN_KEYS)
+        yield Problem(
+            f"nothing reads this key: {key}",
+            f"did you mean `{near}`?"
+            if near
+            else "a flag of the trainer is MLOPS_<FLAG>; another variable must be exported to the ranks by `-x` in the launcher's command",
+            place,
+        )
+
+
+@rule(
+    "env-missing",
+    ERROR,
+    "A key is missing in mlops.env",
+    why="The overlay's replacements and the job's command read it: the overlay does not render, or the command keeps a `$(NAME)`.",
+    wrong=in_env("# IMAGE_TAG=0.1.0"),
+    right=in_env("IMAGE_TAG=0.1.0"),
+    explains_render=True,
+)
+def _missing_key(subject: Subject) -> Iterator[Problem]:
+    if not subject.files.env_files:
+        return
+    name = next(iter(subject.files.env_files))
+    there = {meant_key(entry) for _, entry in entries(subject)}
+    if subject.workload is not None:
+        there |= {key for role in subject.roles if containers(role) for key in subject.variables(role)}
+    for key in REQUIRED:
+        if key not in there:
+            yield Problem(f"the key is missing: {key}", f"add `{key}=…` to {name}", Place(name))
