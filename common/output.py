@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -12,20 +11,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from common.errors import TrainingError
+from common.files import io_error as io_error  # models import it from here
+from common.files import replace_file
 from mlops_launch.contract import METRICS_FILE, ExitCode, Value
 
 LOCK_FILE = ".lock"
-
-
-def io_error(error: OSError, doing: str) -> TrainingError:
-    """Return the error for a failed write: a full disk is 74, everything else 73."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
-    hint = (
-        "free space on the output volume; the newest whole checkpoint is kept"
-        if full
-        else "is it writable for this uid? see fsGroup in the patch file"
-    )
-    return TrainingError(f"cannot {doing}: {error.strerror or error}", hint, ExitCode.IO_ERROR if full else ExitCode.CANNOT_CREATE)
 
 
 class OutputFolder:
@@ -65,9 +55,7 @@ class OutputFolder:
         if not path.exists():
             return
         kept = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if _step_of(line) <= step]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(path)
+        replace_file(path, lambda file: file.write("".join(kept).encode()))
 
     def write_metrics(self, record: Mapping[str, Value]) -> None:
         """Append one JSON line to metrics.jsonl."""
@@ -80,9 +68,7 @@ class OutputFolder:
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a small JSON file whole or not at all."""
         try:
-            partial = self.path / f".{name}.partial"
-            partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-            partial.replace(self.path / name)
+            replace_file(self.path / name, lambda file: file.write((json.dumps(value, indent=2) + "\n").encode()))
         except OSError as error:
             raise io_error(error, f"write {name}") from error
 

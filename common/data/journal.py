@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from common.data.manifest import JOURNAL_FILE, SCHEMA, Shard
-from common.errors import TrainingError
-from mlops_launch.contract import ExitCode
+from common.files import replace_file
 
 
 @dataclass(frozen=True)
@@ -84,30 +82,3 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file under a temporary name, flush it to the disk, and rename it: whole or not there, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def cannot_write(folder: Path, error: OSError) -> TrainingError:
-    """Return the error for a folder that cannot be written."""
-    import errno
-
-    reason = f"{folder}: {error.strerror or error}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TrainingError(f"the disk is full: {reason}", "make room; the same command goes on where it stopped", ExitCode.IO_ERROR)
-    if error.errno in (errno.EIO, errno.ESTALE):
-        return TrainingError(f"cannot write: {reason}", "check the disk or the mount", ExitCode.IO_ERROR)
-    return TrainingError(f"cannot write the output folder: {reason}", "choose another folder", ExitCode.CANNOT_CREATE)

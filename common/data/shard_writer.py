@@ -11,11 +11,12 @@ from typing import BinaryIO, Final
 
 from common.data import records
 from common.data.image import check
-from common.data.journal import Written, replace_file
+from common.data.journal import Written
 from common.data.manifest import Shard
 from common.data.progress import Progress
 from common.data.source import BrokenImage, Item
 from common.errors import TrainingError
+from common.files import replace_file
 from mlops_launch.contract import ExitCode
 
 # Images that are read and checked at a time, by all threads.

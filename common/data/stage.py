@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from common.data.journal import cannot_write, replace_file
 from common.data.manifest import INDEX_FILE, MANIFEST_FILE, load
 from common.data.records import unreadable
 from common.data.shards import find_shards
 from common.errors import TrainingError
+from common.files import io_error, replace_file
 from mlops_launch.contract import ExitCode
 
 BLOCK = 4 << 20
@@ -54,7 +54,7 @@ def stage(
         try:
             _copy(source, target, parts, log)
         except OSError as error:
-            raise cannot_write(target, error) from error
+            raise io_error(error, f"write the cache folder: {target}") from error
     barrier()
     return target
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.data import records
-from common.data.journal import Journal, Written, cannot_write, replace_file
+from common.data.journal import Journal, Written
 from common.data.manifest import INDEX_FILE, JOURNAL_FILE, MANIFEST_FILE, TRAIN, VALIDATION, Manifest, dumps, load
 from common.data.order import rank_slice
 from common.data.progress import Progress
@@ -24,6 +24,7 @@ from common.data.shard_writer import load_images, write_shard
 from common.data.shards import shard_name
 from common.data.source import Content, Item, Source
 from common.errors import TrainingError
+from common.files import PARTIAL, io_error, replace_file
 from mlops_launch.contract import ExitCode
 
 SHARD_BYTES: Final = 128 << 20
@@ -78,7 +79,7 @@ def _locked(output: Path) -> Iterator[None]:
         finally:
             os.close(folder)
     except OSError as error:
-        raise cannot_write(output, error) from error
+        raise io_error(error, f"write the output folder: {output}") from error
 
 
 def _complete(source: Source, output: Path) -> Manifest | None:
@@ -109,7 +110,7 @@ def _clear(output: Path, journal: Journal, force: bool) -> None:
         )
     # The journal comes first: from here on the folder counts as unfinished.
     journal.save()
-    temporary = [path for split in (TRAIN, VALIDATION) for path in output.glob(f".{split}-?????-of-?????.tmp")]
+    temporary = [path for split in (TRAIN, VALIDATION) for path in output.glob(f".{split}-?????-of-?????{PARTIAL}")]
     for path in (output / MANIFEST_FILE, output / INDEX_FILE, *shards, *temporary):
         path.unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -195,14 +196,20 @@ def test_an_output_without_room_is_exit_code_74(tmp_path: Path, capsys: pytest.C
     assert err.endswith("hint: make room, or choose another folder with --output\n")
 
 
-def test_a_disk_that_fills_while_writing_is_exit_code_74(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # The index's temporary name leads to a device that is always full.
-    (tmp_path / ".index.npy.tmp").symlink_to("/dev/full")
-    code, out, err = run(capsys, "digits", "--output", tmp_path)
+def test_a_file_that_cannot_grow_is_exit_code_74(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # A limit on the size of a file stands for a full disk.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        code, out, err = run(capsys, "digits", "--output", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (code, out) == (74, "")
     assert err == (
-        f"Error: the disk is full: {tmp_path}: No space left on device\n\nhint: make room; the same command goes on where it stopped\n"
+        f"Error: cannot write the output folder: {tmp_path}: File too large\n\n"
+        "hint: raise the limit on the size of a file (`ulimit -f`); the same command then resumes where it stopped\n"
     )
+    assert sorted(contents(tmp_path)) == ["unfinished.json"]
 
 
 def test_two_preparations_of_one_folder_at_a_time_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def test_a_folder_without_manifest_is_copied_too(dataset_folder: Path, tmp_path:
 def test_an_interrupted_copy_goes_on(prepared: Path, tmp_path: Path) -> None:
     target, _ = copy(prepared, tmp_path)
     (target / "manifest.json").unlink()
-    (target / "train-00002-of-00004").rename(target / ".train-00002-of-00004.tmp")
+    (target / "train-00002-of-00004").rename(target / ".train-00002-of-00004.partial")
     _, events = copy(prepared, tmp_path)
     assert events[0].startswith("copying 2 of 8 files")
     assert files(target) == files(prepared)
@@ -75,7 +75,7 @@ def test_a_shard_that_is_not_the_manifests_is_refused_before_the_barrier(prepare
 
 def test_a_cache_folder_that_cannot_be_made_is_named(prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(TrainingError, match="^cannot write the output folder: .*: Not a directory") as caught:
+    with pytest.raises(TrainingError, match="^cannot write the cache folder: .*: Not a directory") as caught:
         copy(prepared, tmp_path / "file")
     assert caught.value.code == ExitCode.CANNOT_CREATE
 

@@ -99,7 +99,7 @@ class TestResume:
         assert any(line.startswith("resume step=20 ") for line in resumed.lines)
         assert [record["step"] for record in metrics(output, "train")] == list(range(1, STEPS + 1))
 
-    def test_a_broken_newest_checkpoint_is_passed_over_aloud(self, trainer: Trainer, tmp_path: Path) -> None:
+    def test_a_damaged_newest_checkpoint_is_set_aside_aloud(self, trainer: Trainer, tmp_path: Path) -> None:
         output = tmp_path / "run"
         trainer.stop_after(45, signal.SIGTERM, output, *TINY)
         newest = max((output / "checkpoints").glob("step-*"))
@@ -108,7 +108,9 @@ class TestResume:
             file.write(b"\xff" * 50)
         resumed = trainer.run(output, *TINY)
         assert resumed.code == 0
-        assert f"warning: checkpoint {newest.name} is broken, trying the one before: its checksum does not match" in resumed.err
+        aside = f"{newest.name}.damaged"
+        assert f"warning: checkpoint {newest.name} is damaged, set aside as {aside}: its checksum does not match\n" in resumed.err
+        assert (newest.parent / aside).exists()
         assert any(line.startswith("resume step=29 ") for line in resumed.lines)
 
     def test_a_checkpoint_of_another_configuration_is_refused(self, trainer: Trainer, finished: Path) -> None:
