@@ -10,17 +10,16 @@ Written in TensorFlow operations without Keras, whose layers add operations of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from models.resnet50v1_5.settings import Settings
 
 BATCH_NORM_EPSILON = 1e-5
 
 
-@dataclass(frozen=True)
-class Architecture:
+class Architecture(NamedTuple):
     """Blocks of each stage and the width of the first; the last convolution of a block has four times its width."""
 
     blocks: tuple[int, ...]
@@ -34,111 +33,110 @@ ARCHITECTURES = {
 }
 
 
-@dataclass(frozen=True)
-class Block:
-    """A bottleneck block: its name, the stride of its 3x3 convolution, its width, and whether its shortcut is projected."""
-
-    name: str
-    stride: int
-    width: int
-    projected: bool
-
-
-def blocks_of(architecture: Architecture) -> Iterator[Block]:
-    """Yield the blocks in order: the first of each stage but the first halves the image."""
-    for stage, count in enumerate(architecture.blocks):
-        for number in range(count):
-            first = number == 0
-            yield Block(f"stage{stage + 1}/block{number + 1}", 2 if first and stage > 0 else 1, architecture.width * 2**stage, first)
-
-
 class ResNet(tf.Module):  # type: ignore[misc]
-    """The network and its variables.
+    """The network and its variables, float32; activations, and kernels when they are used, are of the settings' precision.
 
-    Args:
-        architecture: one of `ARCHITECTURES`.
-        classes: number of logits.
-        compute: dtype of activations and of the kernels when they are used, float32 or bfloat16; variables are float32.
-        bn_decay: decay of the moving mean and variance.
-        zero_gamma: start the last batch norm of each block at 0, so that a block starts as the identity (Goyal et al.).
-        seed: of the initial values.
+    Attributes:
+        weights: what training moves, by name.
+        statistics: batch norm's moving means and variances, by name.
+        stem: the first convolution.
+        blocks: the others, four or three a block.
     """
 
-    def __init__(self, architecture: Architecture, classes: int, compute: Any, bn_decay: float, zero_gamma: bool, seed: int) -> None:
-        super().__init__(name="resnet")
-        self.architecture = architecture
+    def __init__(self, settings: Settings, classes: int) -> None:
+        super().__init__(name=settings.model)
         self.weights: dict[str, tf.Variable] = {}
         self.statistics: dict[str, tf.Variable] = {}
-        self._compute = compute
-        self._bn_decay = bn_decay
-        self._random = tf.random.Generator.from_seed(seed)
-        width = architecture.width
-        self._add_convolution("stem", 7, 3, width, gamma=1.0)
-        channels = width
-        for block in blocks_of(architecture):
-            if block.projected:
-                self._add_convolution(f"{block.name}/shortcut", 1, channels, 4 * block.width, gamma=1.0)
-            self._add_convolution(f"{block.name}/conv1", 1, channels, block.width, gamma=1.0)
-            self._add_convolution(f"{block.name}/conv2", 3, block.width, block.width, gamma=1.0)
-            channels = 4 * block.width
-            self._add_convolution(f"{block.name}/conv3", 1, block.width, channels, gamma=0.0 if zero_gamma else 1.0)
-        self._add("head/kernel", self._random.normal([channels, classes], stddev=0.01))
-        self._add("head/bias", tf.zeros([classes]))
+        self.settings = settings
+        self.compute = tf.bfloat16 if settings.precision == "bf16" else tf.float32
+        self.random = tf.random.Generator.from_seed(settings.seed)
+        architecture = ARCHITECTURES[settings.model]
+        self.stem = Convolution(self, "stem", size=7, channels=3, filters=architecture.width, stride=2)
+        self.blocks: list[Block] = []
+        channels = architecture.width
+        for stage, count in enumerate(architecture.blocks):
+            width = architecture.width * 2**stage
+            for number in range(count):
+                self.blocks.append(Block(self, f"stage{stage + 1}/block{number + 1}", channels, width, number == 0, stage > 0))
+                channels = 4 * width
+        self.kernel = self.add("head/kernel", self.random.normal([channels, classes], stddev=0.01))
+        self.bias = self.add("head/bias", tf.zeros([classes]))
 
-    def _add(self, name: str, value: Any) -> None:
+    def add(self, name: str, value: Any) -> Any:
+        """Return a new weight."""
         self.weights[name] = tf.Variable(value, name=name)
+        return self.weights[name]
 
-    def _add_convolution(self, name: str, size: int, channels: int, filters: int, gamma: float) -> None:
-        # He et al. 2015 (arXiv:1502.01852): variance 2 / fan-in keeps the scale through ReLUs.
-        self._add(f"{name}/kernel", self._random.normal([size, size, channels, filters], stddev=(2 / (size * size * channels)) ** 0.5))
-        self._add(f"{name}/gamma", tf.fill([filters], gamma))
-        self._add(f"{name}/beta", tf.zeros([filters]))
-        self.statistics[f"{name}/mean"] = tf.Variable(tf.zeros([filters]), trainable=False, name=f"{name}/mean")
-        self.statistics[f"{name}/variance"] = tf.Variable(tf.ones([filters]), trainable=False, name=f"{name}/variance")
+    def add_statistic(self, name: str, value: Any) -> Any:
+        """Return a new variable that training moves without gradients."""
+        self.statistics[name] = tf.Variable(value, trainable=False, name=name)
+        return self.statistics[name]
 
-    def __call__(self, images: Any, batch_statistics: bool) -> Any:
+    def __call__(self, images: Any, training: bool) -> Any:
         """Return logits, float32 [N, classes], of images, float32 [N, height, width, 3].
 
-        With `batch_statistics` each batch norm uses the batch's own mean and variance and moves its statistics
-        towards them; without, it uses the moving ones and leaves them.
+        In training each batch norm uses the batch's own mean and variance and moves its statistics towards them, unless
+        the settings say that it uses the moving ones and leaves them; otherwise it does the latter.
         """
-        x = tf.cast(images, self._compute)
-        x = tf.nn.relu(self._convolve("stem", x, 2, batch_statistics))
+        batch_statistics = training and self.settings.batch_norm == "batch"
+        x = tf.nn.relu(self.stem(tf.cast(images, self.compute), batch_statistics))
         x = tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
-        for block in blocks_of(self.architecture):
-            shortcut = self._convolve(f"{block.name}/shortcut", x, block.stride, batch_statistics) if block.projected else x
-            y = tf.nn.relu(self._convolve(f"{block.name}/conv1", x, 1, batch_statistics))
-            # v1.5: the stride is here.
-            y = tf.nn.relu(self._convolve(f"{block.name}/conv2", y, block.stride, batch_statistics))
-            y = self._convolve(f"{block.name}/conv3", y, 1, batch_statistics)
-            x = tf.nn.relu(y + shortcut)
+        for block in self.blocks:
+            x = block(x, batch_statistics)
         features = tf.cast(tf.reduce_mean(x, axis=[1, 2]), tf.float32)
-        return features @ self.weights["head/kernel"] + self.weights["head/bias"]
+        return features @ self.kernel + self.bias
 
-    def _convolve(self, name: str, x: Any, stride: int, batch_statistics: bool) -> Any:
-        """Return batch norm (convolution (x)), without activation."""
-        kernel = tf.cast(self.weights[f"{name}/kernel"], self._compute)
+
+class Block:
+    """A bottleneck block; the first of a stage projects its shortcut, and in each stage but the first it halves the image."""
+
+    def __init__(self, network: ResNet, name: str, channels: int, width: int, first: bool, halved: bool) -> None:
+        stride = 2 if first and halved else 1
+        # Goyal et al.: with a gamma of 0 at its end a block starts as the identity.
+        gamma = 0.0 if network.settings.zero_gamma else 1.0
+        self.shortcut = Convolution(network, f"{name}/shortcut", 1, channels, 4 * width, stride) if first else None
+        self.conv1 = Convolution(network, f"{name}/conv1", 1, channels, width)
+        # v1.5: the stride is here.
+        self.conv2 = Convolution(network, f"{name}/conv2", 3, width, width, stride)
+        self.conv3 = Convolution(network, f"{name}/conv3", 1, width, 4 * width, gamma=gamma)
+
+    def __call__(self, x: Any, batch_statistics: bool) -> Any:
+        shortcut = x if self.shortcut is None else self.shortcut(x, batch_statistics)
+        y = tf.nn.relu(self.conv1(x, batch_statistics))
+        y = tf.nn.relu(self.conv2(y, batch_statistics))
+        return tf.nn.relu(self.conv3(y, batch_statistics) + shortcut)
+
+
+class Convolution:
+    """A convolution and its batch norm, without activation."""
+
+    def __init__(self, network: ResNet, name: str, size: int, channels: int, filters: int, stride: int = 1, gamma: float = 1.0) -> None:
+        self.stride, self.compute, self.decay = stride, network.compute, network.settings.bn_decay
+        # He et al. 2015 (arXiv:1502.01852): variance 2 / fan-in keeps the scale through ReLUs.
+        deviation = (2 / (size * size * channels)) ** 0.5
+        self.kernel = network.add(f"{name}/kernel", network.random.normal([size, size, channels, filters], stddev=deviation))
+        self.gamma = network.add(f"{name}/gamma", tf.fill([filters], gamma))
+        self.beta = network.add(f"{name}/beta", tf.zeros([filters]))
+        self.mean = network.add_statistic(f"{name}/mean", tf.zeros([filters]))
+        self.variance = network.add_statistic(f"{name}/variance", tf.ones([filters]))
+
+    def __call__(self, x: Any, batch_statistics: bool) -> Any:
+        kernel = tf.cast(self.kernel, self.compute)
         pad = (kernel.shape[0] - 1) // 2
-        if stride == 1 or pad == 0:
+        if self.stride == 1 or pad == 0:
             # At stride 1 this pads both sides by `pad`.
-            y = tf.nn.conv2d(x, kernel, stride, "SAME")
+            y = tf.nn.conv2d(x, kernel, self.stride, "SAME")
         else:
             # Not conv2d's own explicit padding: oneDNN does not take it, and a convolution takes twice the time in
             # float32 and many times that in bfloat16.
-            y = tf.nn.conv2d(tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]]), kernel, stride, "VALID")
-        return self._batch_norm(name, y, batch_statistics)
+            y = tf.nn.conv2d(tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]]), kernel, self.stride, "VALID")
+        return self._normalize(y, batch_statistics)
 
-    def _batch_norm(self, name: str, x: Any, batch_statistics: bool) -> Any:
-        gamma, beta = self.weights[f"{name}/gamma"], self.weights[f"{name}/beta"]
-        mean, variance = self.statistics[f"{name}/mean"], self.statistics[f"{name}/variance"]
+    def _normalize(self, x: Any, batch_statistics: bool) -> Any:
+        normalize = tf.compat.v1.nn.fused_batch_norm
         if not batch_statistics:
-            return tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, mean, variance, epsilon=BATCH_NORM_EPSILON, is_training=False)[0]
-        y, batch_mean, batch_variance = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True)
-        mean.assign_sub((1 - self._bn_decay) * (mean - batch_mean))
-        variance.assign_sub((1 - self._bn_decay) * (variance - batch_variance))
+            return normalize(x, self.gamma, self.beta, self.mean, self.variance, epsilon=BATCH_NORM_EPSILON, is_training=False)[0]
+        y, mean, variance = normalize(x, self.gamma, self.beta, epsilon=BATCH_NORM_EPSILON, is_training=True)
+        self.mean.assign_sub((1 - self.decay) * (self.mean - mean))
+        self.variance.assign_sub((1 - self.decay) * (self.variance - variance))
         return y
-
-    @property
-    def parameter_count(self) -> int:
-        """The number of trainable parameters."""
-        return sum(int(variable.shape.num_elements()) for variable in self.weights.values())

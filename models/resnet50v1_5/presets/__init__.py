@@ -1,1 +1,1 @@
-"""Presets: each overrides the defaults of `Config` and nothing else."""
+"""Presets: each overrides the defaults of `Settings` and nothing else."""

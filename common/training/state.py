@@ -1,0 +1,49 @@
+"""The variables of a training: restored from a checkpoint, averaged over ranks, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.checkpoint import Checkpoints
+from common.comm import Comm, average_variables
+from common.output import talk
+from common.training.model import Network
+
+
+class State:
+    """What a checkpoint holds.
+
+    Args:
+        network: its weights and statistics.
+        momentum: of each weight.
+        checkpoints: of the output folder.
+        comm: the ranks.
+    """
+
+    def __init__(self, network: Network, momentum: Mapping[str, Any], checkpoints: Checkpoints, comm: Comm) -> None:
+        groups = {"weights": network.weights, "momentum": momentum, "statistics": network.statistics}
+        self._variables = {f"{group}/{name}": variable for group, named in groups.items() for name, variable in named.items()}
+        self._statistics = list(network.statistics.values())
+        self._checkpoints, self._comm = checkpoints, comm
+
+    def restore(self) -> int:
+        """Load the newest whole checkpoint on every rank; return the step it was taken after, 0 without one."""
+        found = self._checkpoints.newest(talk) if self._comm.rank == 0 else None
+        step: int = self._comm.broadcast_object(0 if found is None else found.step)
+        if found is not None:
+            for name, variable in self._variables.items():
+                variable.assign(found.tensors[name])
+        # Horovod: all ranks start from rank 0's values, restored or initial.
+        self._comm.broadcast(list(self._variables.values()))
+        return step
+
+    def average(self) -> None:
+        """Give every rank the mean over ranks of the network's statistics, which each rank moves by its own images."""
+        average_variables(self._comm, self._statistics)
+
+    def save(self, step: int) -> None:
+        """Write the checkpoint after `step`, with the statistics averaged over ranks."""
+        self.average()
+        if self._comm.rank == 0:
+            self._checkpoints.save(step, {name: variable.numpy() for name, variable in self._variables.items()})
