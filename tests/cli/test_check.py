@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlops_launch.core.rules.registry import RULES, to_markdown
-from tests.cli.conftest import Call, Ended
+from tests.cli.conftest import ROOT, Call, Ended
 
 MULTI_NODE = "quickstart/k8s/mlops/multi-node"
 PLACEHOLDER = (
@@ -101,3 +101,27 @@ def test_without_an_overlay(call: Call) -> None:
 def test_a_file_that_is_not_utf8(call: Call) -> None:
     Path(MULTI_NODE, "mlops.env").write_bytes(b"A=1\nB=\xff\n")
     assert call("check", MULTI_NODE) == Ended(1, "", f"Error: not UTF-8, line 2: {MULTI_NODE}/mlops.env\n\nhint: save the file as UTF-8\n")
+
+
+def test_a_rule_can_be_left_out(call: Call) -> None:
+    assert call("check", MULTI_NODE, "--strict", "--ignore", "registry-placeholder") == Ended(0, "", "no problems found\n")
+    edit("OUTPUT_DIR=/outputs/resnet50v1-5-multi-node", "OUTPUT_DIR=/outputs")
+    assert call("check", MULTI_NODE, "--ignore", "registry-placeholder") == Ended(1, OUTPUT, "")
+    assert call("check", MULTI_NODE, "--ignore", "registry-placeholder", "--ignore", "output-is-mount").exit_code == 0
+
+
+def test_a_rule_to_leave_out_must_be_one(call: Call) -> None:
+    hint = "hint: did you mean `registry-placeholder`?\n"
+    assert call("check", MULTI_NODE, "--ignore", "registry-placholder") == Ended(
+        2, "", f"Error: no such rule: registry-placholder\n\n{hint}"
+    )
+
+
+def test_set_and_run_respect_a_comment_in_the_file(call: Call) -> None:
+    edit(
+        "# A folder of its own for each run",
+        "# mlops-launch: ignore output-is-mount: one run, then the claim goes\n# A folder of its own",
+    )
+    assert call("set", MULTI_NODE, "--output-dir", "/outputs").exit_code == 0
+    assert call("check", MULTI_NODE) == Ended(0, PLACEHOLDER, "")
+    assert call("run", MULTI_NODE, "--local", "--dry-run", "--model-dir", str(ROOT)).exit_code == 0

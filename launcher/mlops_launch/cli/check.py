@@ -14,18 +14,23 @@ from mlops_launch.errors import UsageError
 @click.argument("overlay", type=click.Path(path_type=Path), required=False)
 @json_option
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
+@click.option("--ignore", metavar="RULE", multiple=True, help="Leave out what this rule finds. Can be repeated.")
 @click.option("--rules", is_flag=True, help="List the rules instead; needs no OVERLAY.")
 @click.option("--markdown", is_flag=True, help="With --rules: the documentation page.")
 @click.pass_context
-def command(context: click.Context, overlay: Path | None, as_json: bool, strict: bool, rules: bool, markdown: bool) -> None:
+def command(
+    context: click.Context, overlay: Path | None, as_json: bool, strict: bool, ignore: tuple[str, ...], rules: bool, markdown: bool
+) -> None:
     """Look for mistakes in an overlay.
 
     Prints one finding per line with its severity, rule, place and message, and the hint below it. No cluster is
-    asked. The exit code is 1 when there is an error.
+    asked. The exit code is 1 when there is an error. A finding that you accept is silenced by `--ignore`, or by a
+    comment in the file, on its line or the line above: # mlops-launch: ignore RULE: reason
 
     \b
     Examples:
       mlops-launch check quickstart/k8s/mlops/multi-node
+      mlops-launch check quickstart/k8s/mlops/multi-node --strict --ignore registry-placeholder
       mlops-launch check --rules
     """
     if rules or markdown:
@@ -43,7 +48,7 @@ def command(context: click.Context, overlay: Path | None, as_json: bool, strict:
         raise UsageError("no overlay given", "for instance `mlops-launch check quickstart/k8s/mlops/multi-node`")
     from mlops_launch.commands.overlay.check import check_overlay
 
-    findings = check_overlay(overlay, clients_of(context).processes)
+    findings = check_overlay(overlay, clients_of(context).processes, ignore)
     if as_json:
         echo_json({"findings": [finding.to_json() for finding in findings]})
     else:

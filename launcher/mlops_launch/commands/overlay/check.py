@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from mlops_launch.clients.process import Processes
@@ -9,20 +10,30 @@ from mlops_launch.commands.overlay.files import quickstart_scripts, read_files
 from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.core.finding import Finding
 from mlops_launch.core.overlay.files import OverlayFiles
+from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.rules.base import Subject
-from mlops_launch.core.rules.registry import RENDER_RULES, find_problems
+from mlops_launch.core.rules.registry import RENDER_RULES, RULE_IDS, find_problems
 from mlops_launch.core.workload.model import Workload, find_workload
-from mlops_launch.errors import LauncherError, ProcessError
+from mlops_launch.errors import LauncherError, ProcessError, UsageError
 
 
-def check_overlay(overlay: Path, processes: Processes) -> list[Finding]:
+def check_overlay(overlay: Path, processes: Processes, ignore: Collection[str] = ()) -> list[Finding]:
     """Return what is wrong with the overlay, errors first. No cluster is asked.
 
+    Args:
+        overlay: its folder.
+        processes: runs kubectl.
+        ignore: rules whose findings are left out, beside those that comments in the files accept.
+
     Raises:
-        UsageError: `overlay` is no overlay.
+        UsageError: `overlay` is not an overlay, or there is no such rule to ignore.
         LauncherError: kubectl is missing or too old.
     """
-    return check_files(read_files(overlay), overlay, processes)
+    for rule in ignore:
+        if rule not in RULE_IDS:
+            near = did_you_mean(rule, RULE_IDS)
+            raise UsageError(f"no such rule: {rule}", f"did you mean `{near}`?" if near else "`mlops-launch check --rules` lists them")
+    return [finding for finding in check_files(read_files(overlay), overlay, processes) if finding.rule not in ignore]
 
 
 def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes) -> list[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops_launch.core.overlay.files import OverlayFiles, pod_path
 from mlops_launch.core.overlay.yamltree import Named, Path
+from mlops_launch.core.rules.silence import Silence
 from mlops_launch.core.workload.model import Mount, Role, Volume, Workload
 
 
@@ -40,12 +41,16 @@ class Subject:
         workload: the rendered Pod or MPIJob; None when the overlay does not render.
         render_error: why it does not, in one line.
         scripts: the names of the scripts in quickstart/; None when that folder was not found.
+        unused_silences: the comments that accept no finding; the registry fills them in when all other rules have run.
+        rule_ids: the rules there are, for the same rule.
     """
 
     files: OverlayFiles
     workload: Workload | None = None
     render_error: str | None = None
     scripts: frozenset[str] | None = field(default=None)
+    unused_silences: tuple[Silence, ...] = ()
+    rule_ids: frozenset[str] = frozenset()
 
     @property
     def roles(self) -> tuple[Role, ...]:
