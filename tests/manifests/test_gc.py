@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_launch.clients.cluster import KNOWN
-from mlops_launch.commands.cluster.jobs import API_VERSIONS
 from mlops_launch.commands.cluster.remove import LOOKED_AT
+from mlops_launch.core.workload.kinds import KINDS
 from tests.manifests.tools import ROOT, Kustomize, Object, Rendered, allowed, container, edit, environment
 
 
@@ -26,7 +25,7 @@ def pod(rendered: Rendered) -> Object:
 
 def resource(version: str, kind: str) -> tuple[str, str]:
     """An API group and a resource, as a Role names them."""
-    return version.rpartition("/")[0], KNOWN[version, kind]
+    return version.rpartition("/")[0], f"{kind.lower()}s"
 
 
 @pytest.mark.parametrize("registry", ["docker.io", "registry.example.com:5000/team/images"])
@@ -62,7 +61,7 @@ def test_everything_is_in_the_one_namespace_and_the_role_is_bound_to_the_pods_ac
 
 
 def test_the_role_allows_what_the_launcher_asks_for_and_no_more(folder: Path, kubectl: Kustomize) -> None:
-    trainings = {(version, kind) for kind, version in API_VERSIONS.items()}
+    trainings = {(kind.api_version, kind.name) for kind in KINDS}
     # Everything is listed and deleted; a training is also looked at while it goes.
     asked = {(*resource(*what), verb) for what in trainings | set(LOOKED_AT) for verb in ("list", "delete")}
     assert allowed(kubectl.render(folder)) == asked | {(*resource(*what), "get") for what in trainings}

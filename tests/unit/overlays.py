@@ -15,7 +15,7 @@ from mlops_launch.core.finding import Finding
 from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.rules.base import Subject
 from mlops_launch.core.rules.registry import find_problems
-from mlops_launch.core.workload.model import find_workload
+from mlops_launch.core.workload.kinds import find_workload
 
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = ROOT / "quickstart/k8s/mlops"

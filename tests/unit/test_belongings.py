@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlops_launch.core.kube.ownership import doomed, owned, reference, references
-from tests.unit.objects import job, meta
+from tests.unit.objects import meta
 
 
 def thing(kind: str, name: str, instance: str = "demo", **more: Any) -> dict[str, Any]:
@@ -22,12 +22,12 @@ def user_of(account: str, config_map: str) -> dict[str, Any]:
         "volumes": [{"name": "a", "configMap": {"name": "passwd-1"}}, {"name": "b", "secret": {"secretName": "key"}}],
         "containers": [{"envFrom": [{"configMapRef": {"name": config_map}}], "env": [{"name": "X", "valueFrom": {"fieldRef": {}}}]}],
     }
-    return job(mpiReplicaSpecs={"Worker": {"template": {"spec": spec}}})
+    return spec
 
 
 def test_what_a_job_refers_to() -> None:
     expected = {("ServiceAccount", "mlops"), ("ConfigMap", "passwd-1"), ("Secret", "key"), ("ConfigMap", "env-1")}
-    assert references(user_of("mlops", "env-1")) == expected
+    assert references([user_of("mlops", "env-1")]) == expected
 
 
 def test_labels_decide_and_old_hashed_names_go_too() -> None:
@@ -39,7 +39,7 @@ def test_labels_decide_and_old_hashed_names_go_too() -> None:
 def test_what_carries_another_trainings_label_goes_with_the_last_one_that_uses_it() -> None:
     account = thing("ServiceAccount", "mlops", "elsewhere")
     assert names(doomed([account], "demo", [("ServiceAccount", "mlops")], [])[0]) == [("ServiceAccount", "mlops")]
-    gone, kept = doomed([account], "demo", [("ServiceAccount", "mlops")], [user_of("mlops", "env-9")])
+    gone, kept = doomed([account], "demo", [("ServiceAccount", "mlops")], references([user_of("mlops", "env-9")]))
     assert (gone, names(kept)) == ([], [("ServiceAccount", "mlops")])
 
 

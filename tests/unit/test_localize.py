@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_launch.core.workload.kinds import find_workload
 from mlops_launch.core.workload.local_plan import LocalMount, Machine, localize, rewrite, volume_names
-from mlops_launch.core.workload.model import find_workload
 from mlops_launch.errors import LauncherError, UsageError
 
 MACHINE = Machine(

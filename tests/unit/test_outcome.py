@@ -4,50 +4,51 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.core.kube.outcome import DELETED, MemoryKill, Outcome, may_hide_a_kill, memory_kill, memory_line, outcome
+from mlops_launch.core.kube.outcome import DELETED, MemoryKill, Outcome, may_hide_a_kill, memory_kill, memory_line
+from mlops_launch.core.workload.state import outcome
 from tests.unit.objects import RUNNING, ended, job, pod
 
 
 @pytest.mark.parametrize("code", [1, 66, 78, 137, 143, 255])
 def test_a_failed_job_has_its_launchers_code(code: int) -> None:
-    assert outcome("MPIJob", job("Failed"), [pod("launcher", "launcher", ended(code))]) == Outcome(code)
+    assert outcome(job(), job("Failed"), [pod("launcher", "launcher", ended(code))]) == Outcome(code)
 
 
 def test_a_job_that_succeeded() -> None:
-    assert outcome("MPIJob", job("Running", "Succeeded"), []) == Outcome(0)
+    assert outcome(job(), job("Running", "Succeeded"), []) == Outcome(0)
 
 
 def test_a_job_that_runs_has_no_outcome_and_neither_has_one_that_the_operator_has_not_marked() -> None:
-    assert outcome("MPIJob", job("Running"), [pod("launcher", "launcher", RUNNING)]) is None
-    assert outcome("MPIJob", job("Running"), [pod("launcher", "launcher", ended(66))]) is None
+    assert outcome(job(), job("Running"), [pod("launcher", "launcher", RUNNING)]) is None
+    assert outcome(job(), job("Running"), [pod("launcher", "launcher", ended(66))]) is None
 
 
 def test_the_newest_launcher_counts() -> None:
     first, second = pod("first", "launcher", ended(255)), pod("second", "launcher", ended(66))
     second["metadata"]["creationTimestamp"] = "2026-01-02T03:05:00Z"
-    assert outcome("MPIJob", job("Failed"), [second, first]) == Outcome(66)
+    assert outcome(job(), job("Failed"), [second, first]) == Outcome(66)
 
 
 def test_a_job_marked_as_failed_waits_for_a_launcher_that_is_still_saving() -> None:
-    assert outcome("MPIJob", job("Failed"), [pod("launcher", "launcher", RUNNING)]) is None
+    assert outcome(job(), job("Failed"), [pod("launcher", "launcher", RUNNING)]) is None
 
 
 def test_a_launcher_that_is_gone_without_a_code_counts_as_a_lost_worker_with_the_reason() -> None:
     evicted = pod("launcher", "launcher", phase="Failed", reason="Evicted", message="The node was low on memory.")
-    assert outcome("MPIJob", job("Failed"), [evicted]) == Outcome(255, "pod launcher: Evicted: The node was low on memory.")
-    assert outcome("MPIJob", job("Failed"), []) == Outcome(255, "is Failed")
+    assert outcome(job(), job("Failed"), [evicted]) == Outcome(255, "pod launcher: Evicted: The node was low on memory.")
+    assert outcome(job(), job("Failed"), []) == Outcome(255, "is Failed")
 
 
 def test_a_deleted_workload_ends_with_the_code_its_pod_had_or_as_interrupted() -> None:
-    assert outcome("MPIJob", None, [pod("launcher", "launcher", ended(143))]) == Outcome(143, DELETED)
-    assert outcome("Pod", None, []) == Outcome(143, DELETED)
+    assert outcome(job(), None, [pod("launcher", "launcher", ended(143))]) == Outcome(143, DELETED)
+    assert outcome(pod("demo", "pod"), None, []) == Outcome(143, DELETED)
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0, Outcome(0)), (66, Outcome(66))])
 def test_a_pod(code: int, expected: Outcome) -> None:
     one = pod("demo", "pod", ended(code))
-    assert outcome("Pod", one, [one]) == expected
-    assert outcome("Pod", pod("demo", "pod", RUNNING), [pod("demo", "pod", RUNNING)]) is None
+    assert outcome(one, one, [one]) == expected
+    assert outcome(one, pod("demo", "pod", RUNNING), [pod("demo", "pod", RUNNING)]) is None
 
 
 def test_memory_by_the_pods_status_or_by_the_entry_points_line() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from mlops_launch.core.finding import Finding
-from mlops_launch.core.workload.model import find_workload
+from mlops_launch.core.workload.kinds import find_workload
 from mlops_launch.core.workload.plan import Plan
 
 TEXT = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a-training\nspec:\n  containers:\n  - name: training\n    image: i:1\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlops_launch.core.finding import Finding
 from mlops_launch.core.rules.base import Subject
 from mlops_launch.core.rules.registry import RULES, find_problems, to_markdown
-from mlops_launch.core.workload.model import find_workload
+from mlops_launch.core.workload.kinds import find_workload
 from mlops_launch.errors import LauncherError
 from tests.unit import (
     test_rules_env,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.core.kube.causes import causes, has_started
+from mlops_launch.core.workload.state import causes, has_started
 from tests.unit.objects import RUNNING, ended, event, job, pod
 
 
@@ -62,9 +62,9 @@ def test_a_mount_that_fails() -> None:
 
 def test_an_operator_that_does_not_react_is_named_after_a_while_only() -> None:
     assert [cause.text for cause in causes(job(), [], [], 20)] == ["mpi-operator does not react to the MPIJob"]
-    assert [cause.text for cause in causes(job(), [], [], 1)] == ["0 of 2 workers are made"]
+    assert [cause.text for cause in causes(job(), [], [], 1)] == ["0 of 2 workers created"]
     ready = [pod(f"demo-worker-{n}", "worker", RUNNING, ready=True) for n in range(2)]
-    assert [cause.text for cause in causes(job("Created"), ready, [], 20)] == ["all workers are ready; the launcher is not made yet"]
+    assert [cause.text for cause in causes(job("Created"), ready, [], 20)] == ["all workers are ready; the launcher is not created yet"]
 
 
 def test_a_queue() -> None:
@@ -73,7 +73,7 @@ def test_a_queue() -> None:
 
 
 def test_it_has_started_when_the_launchers_container_has() -> None:
-    assert not has_started("MPIJob", [pod("demo-worker-0", "worker", RUNNING)])
-    assert not has_started("MPIJob", [pod("launcher", "launcher", {"waiting": {}})])
-    assert has_started("MPIJob", [pod("launcher", "launcher", RUNNING)])
-    assert has_started("Pod", [pod("demo", "pod", ended(1))])
+    assert not has_started(job(), [pod("demo-worker-0", "worker", RUNNING)])
+    assert not has_started(job(), [pod("launcher", "launcher", {"waiting": {}})])
+    assert has_started(job(), [pod("launcher", "launcher", RUNNING)])
+    assert has_started(pod("demo", "pod"), [pod("demo", "pod", ended(1))])

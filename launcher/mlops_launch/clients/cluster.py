@@ -25,17 +25,10 @@ RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 
 Json = dict[str, Any]
 
-# Kinds that need no question to the server: (apiVersion, kind) → path segment. All are namespaced.
-KNOWN: Final[Mapping[tuple[str, str], str]] = {
-    ("v1", "ConfigMap"): "configmaps",
-    ("v1", "Event"): "events",
-    ("v1", "PersistentVolumeClaim"): "persistentvolumeclaims",
-    ("v1", "Pod"): "pods",
-    ("v1", "Secret"): "secrets",
-    ("v1", "Service"): "services",
-    ("v1", "ServiceAccount"): "serviceaccounts",
-    ("batch/v1", "Job"): "jobs",
-    ("kubeflow.org/v2beta1", "MPIJob"): "mpijobs",
+# Kinds that every cluster has, by their API version. All are namespaced, and their path segment is the name's regular plural.
+KNOWN: Final[Mapping[str, frozenset[str]]] = {
+    "v1": frozenset("ConfigMap Event PersistentVolumeClaim Pod Secret Service ServiceAccount".split()),
+    "batch/v1": frozenset({"Job"}),
 }
 
 
@@ -85,8 +78,9 @@ class Cluster:
         Raises:
             LauncherError: the cluster does not know the kind.
         """
-        plural, namespaced = KNOWN.get((api_version, kind), ""), True
-        if not plural:
+        if kind in KNOWN.get(api_version, ()):
+            plural, namespaced = f"{kind.lower()}s", True
+        else:
             plural, namespaced = self._resources(api_version, kind)[kind]
         parts = [_group_path(api_version), *(["namespaces", namespace or self.namespace] if namespaced else [])]
         return "/".join([*parts, plural, *([name] if name else [])])

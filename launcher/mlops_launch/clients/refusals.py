@@ -9,8 +9,6 @@ from typing import Any, Final
 from mlops_launch.errors import LauncherError
 
 REJECTED_HINT: Final = "`mlops-launch render OVERLAY | kubectl apply --dry-run=server -f -` asks the server again"
-# API group → the folder that a platform engineer applies.
-INSTALLED_BY: Final = {"kubeflow.org": "k8s/mpi-operator", "jobset.x-k8s.io": "k8s/jobset"}
 
 
 class ApiError(LauncherError):
@@ -37,9 +35,7 @@ def unreachable(address: str, error: BaseException) -> Disconnected:
 
 def missing_kind(api_version: str, kind: str) -> LauncherError:
     """Return the error for a kind that the cluster does not know."""
-    folder = INSTALLED_BY.get(api_version.partition("/")[0])
-    hint = f"install it: `kubectl apply --server-side -k {folder}`" if folder else "install what brings it, or take it out of the overlay"
-    return LauncherError(f"the cluster has no {kind} of {api_version}", hint)
+    return LauncherError(f"the cluster has no {kind} of {api_version}", "install what brings it, or take it out of the overlay")
 
 
 def refusal(method: str, path: str, status: int, body: bytes, complaints: Sequence[str] = ()) -> ApiError:

@@ -12,7 +12,7 @@ from mlops_launch.commands.cluster.submit import submission
 from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.commands.runs.archive import Archive
 from mlops_launch.core.kube import ownership as belongings
-from mlops_launch.core.workload.model import find_workload
+from mlops_launch.core.workload.kinds import find_workload
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.errors import LauncherError
 

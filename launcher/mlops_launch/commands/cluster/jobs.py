@@ -6,19 +6,16 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster, Json
-from mlops_launch.clients.refusals import ApiError
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube import outcome
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.ownership import OURS, PART_OF
 from mlops_launch.core.kube.times import moment
-from mlops_launch.core.workload.model import Workload, find_workload
+from mlops_launch.core.workload import kinds, state
+from mlops_launch.core.workload.kinds import Kind
+from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError
 
-API_VERSIONS: Final = {"Pod": "v1", "MPIJob": "kubeflow.org/v2beta1"}
 OURS_ONLY: Final = f"{PART_OF}={OURS}"
-# Pods that an operator made are its workload's; only pods without that label are workloads.
-NO_WORKERS: Final = f"{OURS_ONLY},!{facts.JOB_NAME}"
 
 
 def listing(cluster: Cluster, api_version: str, kind: str, namespace: str | None) -> str:
@@ -27,24 +24,43 @@ def listing(cluster: Cluster, api_version: str, kind: str, namespace: str | None
     return path if namespace else path.replace("/namespaces/-", "")
 
 
+def is_installed(cluster: Cluster, kind: Kind) -> bool:
+    """Return whether the cluster has a kind of workload."""
+    return kind.installed_by is None or cluster.knows(kind.api_version, kind.name)
+
+
 def workloads(cluster: Cluster, namespace: str | None) -> list[Json]:
-    """Return the Pods and MPIJobs of ours, in a namespace or, for None, in all.
+    """Return the workloads of ours, of all kinds, in a namespace or, for None, in all.
 
     Raises:
         LauncherError: they cannot be listed.
     """
-    found = [{**pod, "kind": "Pod"} for pod in cluster.list(listing(cluster, "v1", "Pod", namespace), labelSelector=NO_WORKERS)]
-    try:
-        jobs = cluster.list(listing(cluster, API_VERSIONS["MPIJob"], "MPIJob", namespace), labelSelector=OURS_ONLY)
-    except ApiError as error:
-        if error.status != 404:  # no mpi-operator: no MPIJobs
-            raise
-        jobs = []
-    return [*found, *({**job, "kind": "MPIJob"} for job in jobs)]
+    found: list[Json] = []
+    for kind in kinds.KINDS:
+        if not is_installed(cluster, kind):
+            continue
+        # What the controller of another kind has created, with its template's labels, is part of that workload.
+        parts = [f"!{other.pod_label}" for other in kinds.KINDS if other is not kind and other.pod_label is not None]
+        items = cluster.list(listing(cluster, kind.api_version, kind.name, namespace), labelSelector=",".join([OURS_ONLY, *parts]))
+        # The items of a list carry neither kind nor version.
+        found += ({**item, "apiVersion": kind.api_version, "kind": kind.name} for item in items)
+    return found
+
+
+def pods_of(cluster: Cluster, item: Object, namespace: str) -> list[Object]:
+    """Return a workload's pods: those with its label, or itself.
+
+    Raises:
+        LauncherError: they cannot be listed.
+    """
+    label = kinds.kind_of(item).pod_label
+    if label is None:
+        return [item]
+    return list(cluster.list(cluster.path(*facts.POD, None, namespace), labelSelector=f"{label}={facts.name_of(item)}"))
 
 
 def workload_of(cluster: Cluster, name: str | None) -> tuple[Workload, Json]:
-    """Return the Pod or MPIJob of that name, or the newest of ours; as a shape and as it is in the cluster.
+    """Return the workload of that name, or the newest of ours; as a shape and as it is in the cluster.
 
     Raises:
         LauncherError: there is none.
@@ -55,43 +71,29 @@ def workload_of(cluster: Cluster, name: str | None) -> tuple[Workload, Json]:
         known = ", ".join(facts.name_of(item) for item in found) or "none"
         what = "no training" if name is None else "no training of that name"
         raise LauncherError(f"{what} in namespace {cluster.namespace}: {name or 'none'}", f"in that namespace: {known}; `-n` names another")
-    item = named[-1]
-    version = "v1" if item["kind"] == "Pod" else "kubeflow.org/v2beta1"
-    return find_workload([{**item, "apiVersion": version}]), {**item, "apiVersion": version}
+    return kinds.shape(named[-1]), named[-1]
 
 
 def old_jobs(cluster: Cluster, namespace: str | None, age: timedelta, now: datetime) -> list[Json]:
-    """Return the finished MPIJobs and Pods of ours that ended longer than `age` ago.
+    """Return the finished workloads of ours that ended longer than `age` ago.
 
     Raises:
         LauncherError: they cannot be listed.
     """
-    return [item for item in workloads(cluster, namespace) if (ended := ended_at(item)) is not None and now - moment(ended) > age]
-
-
-def ended_at(item: Object) -> str | None:
-    """Return when a workload ended, or None while it runs."""
-    word = outcome.finished(item)
-    if word is None:
-        return None
-    status = item["status"]
-    condition = facts.condition(item, word) or {}
-    terminated = (facts.main_status(item).get("state") or {}).get("terminated") or {} if item["kind"] == "Pod" else {}
-    found = status.get("completionTime") or condition.get("lastTransitionTime") or terminated.get("finishedAt")
-    return str(found or facts.made(item))
+    return [item for item in workloads(cluster, namespace) if (ended := state.ended_at(item)) is not None and now - moment(ended) > age]
 
 
 def related_events(cluster: Cluster, namespace: str, workload: Object, pods: list[Object]) -> list[Json]:
-    """Return the events of a workload, its pods and its Job, oldest first.
+    """Return the events of a workload, its pods and what its controller creates beside them, oldest first.
 
     Raises:
         LauncherError: they cannot be listed.
     """
-    name = facts.name_of(workload)
+    helpers = kinds.kind_of(workload).helpers(facts.name_of(workload))
     uids = {facts.uid_of(item) for item in (workload, *pods)}
     found = [
         event
         for event in cluster.list(cluster.path("v1", "Event", None, namespace))
-        if event["involvedObject"].get("uid") in uids or event["involvedObject"].get("name") == f"{name}-launcher"
+        if event["involvedObject"].get("uid") in uids or event["involvedObject"].get("name") in helpers
     ]
     return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or e["metadata"]["creationTimestamp"]))

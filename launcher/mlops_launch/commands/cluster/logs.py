@@ -10,14 +10,14 @@ from typing import BinaryIO
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.refusals import ApiError, Disconnected
 from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower, gap_text
-from mlops_launch.commands.cluster.jobs import workload_of
+from mlops_launch.commands.cluster.jobs import pods_of, workload_of
 from mlops_launch.commands.cluster.limits import PATIENCE_S
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube import outcome
-from mlops_launch.core.kube.objects import JOB_NAME, Object
+from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.log.lines import LineReader
 from mlops_launch.core.log.stream import Gap
-from mlops_launch.core.workload.model import Workload
+from mlops_launch.core.workload import state
+from mlops_launch.core.workload.kinds import main_pods
 from mlops_launch.errors import LauncherError
 
 POLL_S = 1.0
@@ -31,7 +31,7 @@ def show_logs(
 
     Args:
         cluster: where, with its namespace.
-        name: of the Pod or MPIJob; None is the newest.
+        name: of the workload; None is the newest.
         out: gets the lines, with `POD: ` in front when they are of all pods.
         say: gets gaps.
         follow: go on until the training has ended.
@@ -42,13 +42,13 @@ def show_logs(
         LauncherError: there is no such training, or no log to read.
     """
     workload, found = workload_of(cluster, name)
-    pods = _pods(cluster, workload)
+    pods = pods_of(cluster, found, cluster.namespace)
     if not everything:
-        pods = outcome.main_pods(workload.kind, pods)
-        while follow and not (pods and facts.started_at(pods[-1])) and outcome.finished(found) is None:
+        pods = main_pods(found, pods)
+        while follow and not (pods and facts.started_at(pods[-1])) and state.finished(found) is None:
             cluster.host.sleep(POLL_S)
             workload, found = workload_of(cluster.patient(PATIENCE_S), workload.name)
-            pods = outcome.main_pods(workload.kind, _pods(cluster, workload))
+            pods = main_pods(found, pods_of(cluster, found, cluster.namespace))
         pods = pods[-1:]
     started = [pod for pod in pods if facts.started_at(pod) is not None]
     if not started:
@@ -102,7 +102,7 @@ def _several(cluster: Cluster, pods: list[Object], out: BinaryIO, say: Callable[
 
 
 def _follower(cluster: Cluster, pod: Object, take: Callable[[bytes | Gap], None], since: str | None) -> Follower:
-    path = cluster.path("v1", "Pod", facts.name_of(pod), pod["metadata"]["namespace"])
+    path = cluster.path(*facts.POD, facts.name_of(pod), pod["metadata"]["namespace"])
     uid = facts.uid_of(pod)
 
     def look() -> str:
@@ -121,10 +121,3 @@ def _follower(cluster: Cluster, pod: Object, take: Callable[[bytes | Gap], None]
 
     container = Container(facts.name_of(pod), facts.container(pod), pod["metadata"]["namespace"], None if since else facts.started_at(pod))
     return Follower(cluster, container, look, take, since)
-
-
-def _pods(cluster: Cluster, workload: Workload) -> list[Object]:
-    path = cluster.path("v1", "Pod", None, cluster.namespace)
-    if workload.kind == "Pod":
-        return list(cluster.list(path, fieldSelector=f"metadata.name={workload.name}"))
-    return list(cluster.list(path, labelSelector=f"{JOB_NAME}={workload.name}"))

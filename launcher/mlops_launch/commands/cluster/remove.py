@@ -8,17 +8,17 @@ from typing import Final
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError
-from mlops_launch.commands.cluster.jobs import API_VERSIONS, OURS_ONLY, workloads
+from mlops_launch.commands.cluster.jobs import OURS_ONLY, workloads
 from mlops_launch.commands.cluster.limits import POLL_S, SPARE_S
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube import outcome
 from mlops_launch.core.kube import ownership as belongings
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.ownership import INSTANCE, Reference
+from mlops_launch.core.workload import kinds, state
 
 # What overlays make and what operators make for them: (apiVersion, kind).
 LOOKED_AT: Final = (
-    ("v1", "Pod"), ("batch/v1", "Job"), ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount"),
+    facts.POD, ("batch/v1", "Job"), ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount"),
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Refere
 
     Args:
         cluster: where.
-        name: of the Pod or MPIJob, or the label app.kubernetes.io/instance of what it has left.
+        name: of the workload, or the label app.kubernetes.io/instance of what it has left.
         namespace: in which.
         planned: what its overlay renders, or what is known of that; when its workload is among it, one of another kind with
             that name stays.
@@ -60,15 +60,16 @@ def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Refere
     """
     all_of_ours = workloads(cluster, namespace)
     planned = set(planned)
-    kinds = API_VERSIONS.keys() & {kind for kind, called in planned if called == name} or API_VERSIONS.keys()
-    mine = [item for item in all_of_ours if facts.name_of(item) == name and item["kind"] in kinds]
-    others = [item for item in all_of_ours if item not in mine and outcome.finished(item) is None]
-    instance = next((belongings.labels(item).get(INSTANCE) for item in mine), None) or name
-    wanted = {*planned, *(named for item in mine for named in belongings.references(item))}
+    asked = {kind for kind, called in planned if called == name}.intersection(kinds.names()) or kinds.names()
+    mine = [item for item in all_of_ours if facts.name_of(item) == name and item["kind"] in asked]
+    others = [item for item in all_of_ours if item not in mine and state.finished(item) is None]
+    instance = next((facts.labels(item).get(INSTANCE) for item in mine), None) or name
+    wanted = {*planned, *_references(mine)}
+    labels = {kind.pod_label for kind in kinds.KINDS}  # with one of them it is a part of a workload, and goes with it
     removal = Removal()
     listed = _listed(cluster, namespace, removal.unseen, OURS_ONLY, needed={kind for kind, _ in planned})
-    ours, kept = belongings.doomed(listed, instance, wanted, others)
-    doomed = [item for item in ours if facts.JOB_NAME not in belongings.labels(item) and item["kind"] != "Pod"]
+    ours, kept = belongings.doomed(listed, instance, wanted, _references(others))
+    doomed = [item for item in ours if item["kind"] not in kinds.names() and not labels.intersection(facts.labels(item))]
     if not mine and not doomed:
         return removal
     for workload in mine:
@@ -91,7 +92,7 @@ def _wait(
         if not left:
             return []
         if until is None:
-            grace = max((int(i.get("spec", {}).get("terminationGracePeriodSeconds") or 0) for i in left if i["kind"] == "Pod"), default=0)
+            grace = max((int(i.get("spec", {}).get("terminationGracePeriodSeconds") or 0) for i in left if facts.is_pod(i)), default=0)
             until = cluster.host.monotonic() + (grace + SPARE_S if wait_s is None else wait_s)
         if cluster.host.monotonic() > until:
             return [belongings.reference(item) for item in left]
@@ -109,8 +110,8 @@ def _left(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], d
         return left  # a foreground deletion: what it owns is still there
     everything = _listed(cluster, namespace, unseen)
     found_again = [item for item in everything if facts.uid_of(item) in uids]
-    of_job = any(item["kind"] == "MPIJob" for item in mine)
-    labelled = [item for item in everything if of_job and belongings.labels(item).get(facts.JOB_NAME) == name]
+    marks = {label for item in mine if (label := kinds.kind_of(item).pod_label) is not None}
+    labelled = [item for item in everything if any(facts.labels(item).get(label) == name for label in marks)]
     return list({facts.uid_of(i): i for i in (*found_again, *belongings.owned(everything, uids), *labelled)}.values())
 
 
@@ -135,4 +136,9 @@ def _listed(
 
 
 def _path_of(cluster: Cluster, item: Object, namespace: str) -> str:
-    return cluster.path(str(item.get("apiVersion") or API_VERSIONS[item["kind"]]), item["kind"], facts.name_of(item), namespace)
+    return cluster.path(item["apiVersion"], item["kind"], facts.name_of(item), namespace)
+
+
+def _references(workloads: Iterable[Object]) -> set[Reference]:
+    """Return the objects that the pods of these workloads need."""
+    return belongings.references(role.pod for item in workloads for role in kinds.kind_of(item).roles(item))

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError
+from mlops_launch.commands.cluster.jobs import is_installed
 from mlops_launch.commands.cluster.limits import POLL_S, SPARE_S
 from mlops_launch.commands.overlay.render import parse_objects
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube import outcome
-from mlops_launch.core.kube.objects import JOB_NAME, Object
+from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.ownership import is_ours
+from mlops_launch.core.workload import kinds
+from mlops_launch.core.workload.kinds import Kind
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.errors import LauncherError, UsageError
@@ -69,9 +71,10 @@ def require_place(cluster: Cluster, planned: Submission) -> None:
     except ApiError as error:
         if error.status != 403:  # a namespace may be used by people who may not look at it
             raise
-    manifest = planned.workload.manifest
-    if planned.workload.kind != "Pod":
-        cluster.require(str(manifest["apiVersion"]), planned.workload.kind)
+    kind = kinds.lookup(planned.workload.kind)
+    if not is_installed(cluster, kind):
+        hint = f"install it: `kubectl apply --server-side -k {kind.installed_by}`"
+        raise LauncherError(f"the cluster has no {kind.name} of {kind.api_version}", hint)
     for role in planned.workload.roles:
         for claim in (volume.claim for volume in role.volumes):
             if claim is not None and cluster.find(cluster.path("v1", "PersistentVolumeClaim", claim, namespace)) is None:
@@ -88,14 +91,15 @@ def make_room(cluster: Cluster, planned: Submission, replace: bool, say: Say) ->
         LauncherError: one runs, or it is not one of ours, or it does not go.
     """
     workload = planned.workload
-    found = cluster.find(cluster.path(str(workload.manifest["apiVersion"]), workload.kind, workload.name, planned.namespace))
+    kind = kinds.lookup(workload.kind)
+    found = cluster.find(cluster.path(kind.api_version, kind.name, workload.name, planned.namespace))
     place = f"{workload.kind} {workload.name} in namespace {planned.namespace}"
     if found is None:
-        wait_until_gone(cluster, workload.kind, workload.name, planned.namespace, say)
+        wait_until_gone(cluster, kind, workload.name, planned.namespace)
         return
     if not is_ours(found):
         raise LauncherError(f"an object of that name was not made from such an overlay: {place}", "give yours another name")
-    ended = outcome.finished(found)
+    ended = kind.finished(found)
     if ended is None and not replace and not found["metadata"].get("deletionTimestamp"):
         raise LauncherError(
             f"it runs already: {place}",
@@ -103,10 +107,10 @@ def make_room(cluster: Cluster, planned: Submission, replace: bool, say: Say) ->
         )
     say(f"removing the {'finished' if ended else 'running'} {place}")
     cluster.delete(cluster.path_of(found), facts.uid_of(found), "Foreground")
-    wait_until_gone(cluster, workload.kind, workload.name, planned.namespace, say)
+    wait_until_gone(cluster, kind, workload.name, planned.namespace)
 
 
-def wait_until_gone(cluster: Cluster, kind: str, name: str, namespace: str, say: Say) -> None:
+def wait_until_gone(cluster: Cluster, kind: Kind, name: str, namespace: str) -> None:
     """Wait until neither the workload nor a pod of it is left; pods have their grace period to save.
 
     Raises:
@@ -123,14 +127,13 @@ def wait_until_gone(cluster: Cluster, kind: str, name: str, namespace: str, say:
         cluster.host.sleep(POLL_S)
 
 
-def remaining(cluster: Cluster, kind: str, name: str, namespace: str) -> list[Json]:
+def remaining(cluster: Cluster, kind: Kind, name: str, namespace: str) -> list[Json]:
     """Return the workload of that name, when it is there, and its pods."""
-    if kind == "Pod":
-        found = cluster.find(cluster.path("v1", "Pod", name, namespace))
-        return [found] if found else []
-    left = cluster.list(cluster.path("v1", "Pod", None, namespace), labelSelector=f"{JOB_NAME}={name}")
-    job = cluster.find(cluster.path("kubeflow.org/v2beta1", kind, name, namespace)) if cluster.knows("kubeflow.org/v2beta1", kind) else None
-    return [*({**pod, "kind": "Pod"} for pod in left), *([job] if job else [])]
+    pods: list[Json] = []
+    if kind.pod_label is not None:
+        pods = cluster.list(cluster.path(*facts.POD, None, namespace), labelSelector=f"{kind.pod_label}={name}")
+    item = cluster.find(cluster.path(kind.api_version, kind.name, name, namespace)) if is_installed(cluster, kind) else None
+    return [*({**pod, "kind": facts.POD[1]} for pod in pods), *([item] if item else [])]
 
 
 def apply(cluster: Cluster, planned: Submission) -> Object:

@@ -7,25 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from mlops_launch.clients.cluster import Cluster
+from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError
-from mlops_launch.commands.cluster.jobs import ended_at, listing, related_events, workload_of, workloads
+from mlops_launch.commands.cluster.jobs import OURS_ONLY, listing, pods_of, related_events, workload_of, workloads
 from mlops_launch.contract import ExitCode
-from mlops_launch.core.kube import causes as waiting
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome
-from mlops_launch.core.kube import ownership as belongings
-from mlops_launch.core.kube.objects import JOB_NAME, Object
+from mlops_launch.core.kube.causes import Cause
+from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.times import moment
 from mlops_launch.core.record import exit_hint, exit_name
+from mlops_launch.core.workload import kinds, state
 
-LAUNCHERS: Final = f"{belongings.PART_OF}={belongings.OURS},{facts.JOB_ROLE}={facts.LAUNCHER}"
 COLUMNS: Final = ("NAMESPACE", "NAME", "KIND", "STATE", "EXIT", "AGE")
 
 
 @dataclass(frozen=True)
 class Training:
-    """A Pod or MPIJob as it is now.
+    """A workload as it is now.
 
     Args:
         item: the object.
@@ -37,40 +36,32 @@ class Training:
 
     item: Object
     pods: Sequence[Object]
-    causes: tuple[waiting.Cause, ...]
+    causes: tuple[Cause, ...]
     context: str | None
     seen: datetime
 
     @property
     def state(self) -> str:
         """`succeeded`, `failed`, `deleting`, `suspended`, `running` or `waiting`."""
-        word = outcome.finished(self.item)
-        if word is not None:
-            return word.lower()
-        if self.item["metadata"].get("deletionTimestamp"):
-            return "deleting"
-        if waiting.is_held(self.item):
-            return "suspended"
-        if self.item["kind"] == "Pod":
-            return "running" if facts.started_at(self.item) else "waiting"
-        return "running" if facts.condition(self.item, "Running") else "waiting"
+        return state.word_for(self.item)
 
     @property
     def exit_code(self) -> int | None:
         """The training's exit code; None while it runs."""
-        word = outcome.finished(self.item)
-        if word == outcome.SUCCEEDED:
+        word = state.finished(self.item)
+        if word == facts.SUCCEEDED:
             return int(ExitCode.SUCCESS)
-        found = outcome.outcome(str(self.item["kind"]), self.item, self.pods) if word and self.pods else None
+        found = state.outcome(self.item, self.item, self.pods) if word and self.pods else None
         return None if found is None else int(found.code)
 
     @property
     def workers(self) -> dict[str, int]:
-        """How many workers are wanted, made, ready and ended."""
-        if self.item["kind"] == "Pod":
+        """How many pods beside the main ones are wanted, created, ready and ended; empty for a kind without such pods."""
+        kind = kinds.kind_of(self.item)
+        roles = [role for role in kind.roles(self.item) if role.name not in kind.main_roles(self.item)]
+        if not roles:
             return {}
-        made = [pod for pod in self.pods if facts.role(pod) == "worker"]
-        wanted = int(self.item["spec"]["mpiReplicaSpecs"]["Worker"].get("replicas") or 1)
+        wanted, made = sum(int(role.replicas or 1) for role in roles), kinds.other_pods(self.item, self.pods)
         ended = sum(facts.has_ended(pod) for pod in made)
         return {"wanted": wanted, "made": len(made), "ready": sum(facts.is_ready(pod) for pod in made), "ended": ended}
 
@@ -81,7 +72,7 @@ class Training:
             "name": facts.name_of(self.item), "kind": self.item["kind"], "namespace": self.item["metadata"]["namespace"],
             "context": self.context, "uid": facts.uid_of(self.item), "state": self.state, "exit_code": code,
             "exit_name": None if code is None else exit_name(code, self._memory() is not None),
-            "created": facts.made(self.item), "ended": ended_at(self.item), "workers": self.workers,
+            "created": facts.made(self.item), "ended": state.ended_at(self.item), "workers": self.workers,
             "waiting_for": [cause.text for cause in self.causes],
         }  # fmt: skip
 
@@ -104,7 +95,7 @@ class Training:
             ("namespace", place),
             ("state", self.state),
             ("age", self._age()),
-            ("ended", ended_at(self.item)),
+            ("ended", state.ended_at(self.item)),
             ("exit code", None if code is None else f"{code} ({exit_name(code, kill is not None)})"),
             ("memory", None if kill is None else f"pod {kill.pod} was killed at its limit of {kill.limit}"),
             ("workers", None if count is None or self.state in ("succeeded", "failed") else count + ended),
@@ -130,9 +121,8 @@ def status_of(cluster: Cluster, name: str | None) -> Training:
     Raises:
         LauncherError: there is none of that name.
     """
-    workload, item = workload_of(cluster, name)
-    path = cluster.path("v1", "Pod", None, cluster.namespace)
-    pods: list[Object] = [item] if item["kind"] == "Pod" else list(cluster.list(path, labelSelector=f"{JOB_NAME}={workload.name}"))
+    _, item = workload_of(cluster, name)
+    pods = pods_of(cluster, item, cluster.namespace)
     now = cluster.host.now()
     training = Training(item, pods, (), cluster.context, now)
     if training.state not in ("waiting", "suspended"):
@@ -142,7 +132,7 @@ def status_of(cluster: Cluster, name: str | None) -> Training:
     except ApiError:
         events = []  # not allowed: the pods say something too
     waited = (now - moment(facts.made(item))).total_seconds()
-    return Training(item, pods, tuple(waiting.causes(item, pods, events, waited)), cluster.context, now)
+    return Training(item, pods, tuple(state.causes(item, pods, events, waited)), cluster.context, now)
 
 
 def trainings(cluster: Cluster, namespace: str | None) -> list[Training]:
@@ -155,14 +145,19 @@ def trainings(cluster: Cluster, namespace: str | None) -> list[Training]:
     Raises:
         LauncherError: they cannot be listed.
     """
-    launchers = cluster.list(listing(cluster, "v1", "Pod", namespace), labelSelector=LAUNCHERS)
     found = []
+    mains: dict[str, list[Json]] = {}
     for item in sorted(workloads(cluster, namespace), key=facts.made):
-        owned = [pod for pod in launchers if _belongs(pod, item)]
-        found.append(Training(item, [item] if item["kind"] == "Pod" else owned, (), cluster.context, cluster.host.now()))
+        kind = kinds.kind_of(item)
+        if kind.main_selector is not None and kind.name not in mains:
+            selector = f"{OURS_ONLY},{kind.main_selector}"
+            mains[kind.name] = cluster.list(listing(cluster, *facts.POD, namespace), labelSelector=selector)
+        pods = [pod for pod in mains.get(kind.name, []) if _belongs(pod, item)]
+        found.append(Training(item, [item] if kind.pod_label is None else pods, (), cluster.context, cluster.host.now()))
     return found
 
 
-def _belongs(launcher: Object, job: Object) -> bool:
-    same = (launcher["metadata"]["namespace"], belongings.labels(launcher)[JOB_NAME]) == (job["metadata"]["namespace"], facts.name_of(job))
-    return same and facts.made(launcher) >= facts.made(job)
+def _belongs(pod: Object, item: Object) -> bool:
+    label = kinds.kind_of(item).pod_label or ""
+    same = (pod["metadata"]["namespace"], facts.labels(pod).get(label)) == (item["metadata"]["namespace"], facts.name_of(item))
+    return same and facts.made(pod) >= facts.made(item)

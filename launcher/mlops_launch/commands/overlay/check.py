@@ -13,7 +13,8 @@ from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.rules.base import Subject
 from mlops_launch.core.rules.registry import RENDER_RULES, RULE_IDS, find_problems
-from mlops_launch.core.workload.model import Workload, find_workload
+from mlops_launch.core.workload.kinds import find_workload
+from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError, ProcessError, UsageError
 
 

@@ -8,7 +8,7 @@ from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.check import check_files, check_rendered, require_clean
 from mlops_launch.commands.overlay.files import read_files
 from mlops_launch.commands.overlay.render import parse_objects, render_text
-from mlops_launch.core.workload.model import find_workload
+from mlops_launch.core.workload.kinds import find_workload
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.core.workload.redaction import redact_object
 from mlops_launch.errors import ProcessError

@@ -1,4 +1,4 @@
-"""What a pod's status says: how its container ended, why it waits, who owns it."""
+"""What an object says of itself: a pod's status, how its container ended, who owns it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any, Final
 
 Object = Mapping[str, Any]
 
-JOB_NAME: Final = "training.kubeflow.org/job-name"
-JOB_ROLE: Final = "training.kubeflow.org/job-role"
-LAUNCHER: Final = "launcher"
+POD: Final = ("v1", "Pod")  # API version and kind, as the API server names what runs containers
+SUCCEEDED, FAILED = "Succeeded", "Failed"  # of a pod's phase; of a workload whatever its own words are
 HOSTNAME_MAX: Final = 63
 OOM_KILLED: Final = "OOMKilled"
 
@@ -38,6 +37,21 @@ def hostname_of(pod: Object) -> str:
     return str(pod["spec"].get("hostname") or name_of(pod)[:HOSTNAME_MAX].rstrip("-."))
 
 
+def labels(item: Object) -> Mapping[str, str]:
+    """Return an object's labels."""
+    return item["metadata"].get("labels") or {}
+
+
+def is_pod(item: Object) -> bool:
+    """Return whether an object is a pod."""
+    return bool(item["kind"] == POD[1])
+
+
+def message_of(event: Object) -> str:
+    """Return an event's text in one line."""
+    return " ".join(str(event.get("message", "")).split())
+
+
 def uid_of(item: Object) -> str:
     """Return an object's uid."""
     return str(item["metadata"]["uid"])
@@ -51,11 +65,6 @@ def made(item: Object) -> str:
 def owners(item: Object) -> set[str]:
     """Return the uids of an object's owners."""
     return {str(owner["uid"]) for owner in item["metadata"].get("ownerReferences") or []}
-
-
-def role(pod: Object) -> str:
-    """Return `launcher` or `worker` for a pod of an MPIJob, `pod` for any other."""
-    return str((pod["metadata"].get("labels") or {}).get(JOB_ROLE, "pod"))
 
 
 def container(pod: Object) -> str:
@@ -84,7 +93,7 @@ def started_at(pod: Object) -> str | None:
 
 def has_ended(pod: Object) -> bool:
     """Return whether nothing of the pod runs any more."""
-    return phase(pod) in ("Succeeded", "Failed") or container_end(pod) is not None
+    return phase(pod) in (SUCCEEDED, FAILED) or container_end(pod) is not None
 
 
 def phase(pod: Object) -> str:
@@ -93,7 +102,7 @@ def phase(pod: Object) -> str:
 
 
 def is_ready(pod: Object) -> bool:
-    """Return whether the pod is ready: of a worker, that its sshd answers."""
+    """Return whether the pod is ready."""
     conditions = (pod.get("status") or {}).get("conditions") or []
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 

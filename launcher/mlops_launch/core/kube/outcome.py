@@ -9,9 +9,8 @@ from typing import Any
 from mlops_launch import contract
 from mlops_launch.contract import ExitCode
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube.objects import Object
+from mlops_launch.core.kube.objects import FAILED, SUCCEEDED, Object
 
-FAILED, SUCCEEDED = "Failed", "Succeeded"
 DELETED = "it was deleted"  # by somebody else: no other try
 
 
@@ -36,32 +35,18 @@ class Outcome:
     reason: str | None = None
 
 
-def main_pods(kind: str, pods: Sequence[Object]) -> list[Object]:
-    """Return the pods whose log and exit code are the training's, oldest first."""
-    found = [pod for pod in pods if facts.role(pod) == facts.LAUNCHER] if kind == "MPIJob" else list(pods)
-    return sorted(found, key=facts.made)
-
-
-def finished(workload: Object) -> str | None:
-    """Return `Succeeded` or `Failed` when the cluster has marked the Pod or MPIJob so, else None."""
-    if workload["kind"] == "Pod":
-        return facts.phase(workload) if facts.has_ended(workload) and facts.phase(workload) in (SUCCEEDED, FAILED) else None
-    return next((word for word in (SUCCEEDED, FAILED) if facts.condition(workload, word)), None)
-
-
-def outcome(kind: str, workload: Object | None, pods: Sequence[Object]) -> Outcome | None:
-    """Return how the training ended, or None while it goes on or its end is not clear yet.
+def outcome(item: Object | None, word: str | None, mains: Sequence[Object], pods: Sequence[Object]) -> Outcome | None:
+    """Return how a workload ended, or None while it runs or its end is not clear yet.
 
     Args:
-        kind: MPIJob or Pod.
-        workload: the newest state of it; None when it is gone.
+        item: its newest state; None when it is gone.
+        word: SUCCEEDED, FAILED, or None while the cluster has not marked it.
+        mains: the pods whose exit code is the run's, oldest first.
         pods: all pods it ever had, each in its newest state, deleted ones too.
     """
-    mains = main_pods(kind, pods)
     end = facts.container_end(mains[-1]) if mains else None
-    if workload is None:
+    if item is None:
         return Outcome(end.code if end else ExitCode.INTERRUPTED, DELETED)
-    word = finished(workload)
     if word is None:
         return None
     if word == SUCCEEDED:
@@ -69,8 +54,8 @@ def outcome(kind: str, workload: Object | None, pods: Sequence[Object]) -> Outco
     if end is not None and end.code != 0:
         return Outcome(end.code, _eviction([mains[-1]]))
     if mains and end is None and not facts.has_ended(mains[-1]) and not mains[-1]["metadata"].get("deletionTimestamp"):
-        return None  # marked as failed, because a worker was lost, and the launcher is still saving
-    return Outcome(ExitCode.WORKER_LOST, _eviction(pods) or _message(workload))
+        return None  # marked as failed, because a worker was lost, and the main pod is still saving
+    return Outcome(ExitCode.WORKER_LOST, _eviction(pods) or _message(item))
 
 
 def memory_kill(pods: Sequence[Object], lines: Sequence[Mapping[str, Any]]) -> MemoryKill | None:

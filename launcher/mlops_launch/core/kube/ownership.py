@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final
 
 from mlops_launch.core.kube import objects as facts
@@ -20,12 +20,7 @@ Reference = tuple[str, str]  # kind, name
 
 def is_ours(item: Object) -> bool:
     """Return whether an object was made from one of the overlays."""
-    return labels(item).get(PART_OF) == OURS
-
-
-def labels(item: Object) -> Mapping[str, str]:
-    """Return an object's labels."""
-    return item["metadata"].get("labels") or {}
+    return facts.labels(item).get(PART_OF) == OURS
 
 
 def reference(item: Object) -> Reference:
@@ -33,10 +28,10 @@ def reference(item: Object) -> Reference:
     return str(item["kind"]), facts.name_of(item)
 
 
-def references(workload: Object) -> set[Reference]:
-    """Return the objects that a workload's pods need: service accounts, ConfigMaps and Secrets."""
+def references(specs: Iterable[Mapping[str, Any]]) -> set[Reference]:
+    """Return the objects that pods with these specs need: service accounts, ConfigMaps and Secrets."""
     found: set[Reference] = set()
-    for spec in _pod_specs(workload):
+    for spec in specs:
         if spec.get("serviceAccountName"):
             found.add(("ServiceAccount", spec["serviceAccountName"]))
         for volume in spec.get("volumes") or []:
@@ -50,7 +45,7 @@ def references(workload: Object) -> set[Reference]:
 
 
 def doomed(
-    items: Iterable[Object], instance: str, planned: Iterable[Reference], workloads: Sequence[Object]
+    items: Iterable[Object], instance: str, planned: Iterable[Reference], used: Container[Reference]
 ) -> tuple[list[Object], list[Object]]:
     """Divide what was made from overlays into what goes with a workload and what another one still uses.
 
@@ -58,19 +53,18 @@ def doomed(
         items: objects of ours in the namespace; others among them are passed over.
         instance: the label of the workload that goes.
         planned: what its overlay renders, or what it refers to: shared names may carry another workload's label.
-        workloads: the workloads of ours that stay.
+        used: what the workloads of ours that stay refer to.
 
     Returns:
         (to be deleted, kept because a workload that stays refers to it)
     """
     wanted = set(planned)
-    used = {found for workload in workloads for found in references(workload)}
     gone: list[Object] = []
     kept: list[Object] = []
     for item in items:
         if item["kind"] in NEVER or not is_ours(item):
             continue
-        if labels(item).get(INSTANCE) != instance and reference(item) not in wanted:
+        if facts.labels(item).get(INSTANCE) != instance and reference(item) not in wanted:
             continue
         (kept if reference(item) in used else gone).append(item)
     return gone, kept
@@ -85,14 +79,6 @@ def owned(items: Iterable[Object], roots: Iterable[str]) -> list[Object]:
         if not more:
             return found
         uids |= more
-
-
-def _pod_specs(workload: Object) -> Iterator[Mapping[str, Any]]:
-    spec = workload.get("spec") or {}
-    if workload["kind"] == "Pod":
-        yield spec
-    for replica in (spec.get("mpiReplicaSpecs") or {}).values():
-        yield (replica.get("template") or {}).get("spec") or {}
 
 
 def _named(kind: str, source: Mapping[str, Any] | None, key: str) -> set[Reference]:

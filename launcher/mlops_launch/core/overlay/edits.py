@@ -20,10 +20,13 @@ from mlops_launch.contract import (
 )
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.envfile import EnvFile
-from mlops_launch.core.overlay.files import OverlayFiles, pod_path
+from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.overlay.values import User, did_you_mean, parse_quantity
 from mlops_launch.core.overlay.yamledit import get_value, set_value
-from mlops_launch.core.overlay.yamltree import Named
+from mlops_launch.core.path import Named
+from mlops_launch.core.workload import kinds
+from mlops_launch.core.workload.kinds import Kind
+from mlops_launch.core.workload.model import mapping
 from mlops_launch.errors import LauncherError, UsageError
 
 KNOWN_KEYS: Final = (REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, MODEL_SCRIPT, PRESET)
@@ -126,43 +129,43 @@ def _patch_text(files: OverlayFiles, changes: Changes) -> Iterator[tuple[str, st
             raise _in_file(files.syntax_errors[name], name)
     if files.workload_patch is None:
         raise LauncherError(
-            f"no patch file for a Pod or an MPIJob in the overlay: {files.folder}",
+            f"no patch file for a workload ({' or '.join(kinds.names())}) in the overlay: {files.folder}",
             "`patches` in kustomization.yaml names it with `path`",
         )
     name, tree = files.workload_patch
-    kind = yamltext.scalar(yamltext.child(tree, "kind")) or ""
+    kind = kinds.lookup(yamltext.scalar(yamltext.child(tree, "kind")) or "")
     text = files.texts[name]
     for path, value in _patch_values(text, kind, tree, changes):
         text = _set(text, name, path, value)
     yield name, text
 
 
-def _patch_values(text: str, kind: str, tree: Node, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
+def _patch_values(text: str, kind: Kind, tree: Node, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
     """Yield each path of the patch and its new value."""
-    if changes.slots is not None or changes.workers is not None:
-        if kind == "Pod":
-            option = "--workers" if changes.workers is not None else "--slots"
-            raise UsageError(f"`{option}` needs an MPIJob, this overlay holds a: {kind}", "use the multi-node overlay")
-        if changes.slots is not None:
-            yield ("spec", "slotsPerWorker"), changes.slots
-    for role in ("Launcher", "Worker") if kind != "Pod" else ("Pod",):
-        pod = pod_path(kind, role)
-        if role == "Worker" and changes.workers is not None:
-            yield ("spec", "mpiReplicaSpecs", "Worker", "replicas"), changes.workers
+    for name, count in (("workers", changes.workers), ("slots", changes.slots)):
+        if count is None:
+            continue
+        if name not in kind.edits:
+            others = " or ".join(other.name for other in kinds.KINDS if name in other.edits)
+            raise UsageError(f"`--{name}` needs an {others}, this overlay holds a: {kind.name}", "use the multi-node overlay")
+        yield kind.edits[name], count
+    there = [role.name for role in kind.roles(mapping(yamltext.load(text)))]
+    for role in dict.fromkeys([*kind.needs, *there]):
+        pod = kind.pod_path(role)
         if changes.user is not None:
             yield (*pod, "securityContext", "runAsUser"), changes.user.uid
             yield (*pod, "securityContext", "runAsGroup"), changes.user.gid
             yield (*pod, "securityContext", "fsGroup"), changes.user.fs_group
-        if role != "Launcher":
-            resources: yamltext.Path = (*pod, "containers", Named(_container(tree, pod, role)), "resources")
+        if kind.is_sized(role):
+            resources: yamltext.Path = (*pod, "containers", Named(_container(tree, pod) or kind.base_container(role)), "resources")
             yield from _resource_values(text, resources, changes)
 
 
-def _container(tree: Node, pod: yamltext.Path, role: str) -> str:
-    """Return the name of the first container that the patch names, or the base's name for it."""
+def _container(tree: Node, pod: yamltext.Path) -> str | None:
+    """Return the name of the first container that the patch names."""
     containers = yamltext.find(tree, (*pod, "containers"))
     first = next(iter(containers.value), None) if isinstance(containers, SequenceNode) else None
-    return yamltext.scalar(yamltext.child(first, "name")) or ("worker" if role == "Worker" else "training")
+    return yamltext.scalar(yamltext.child(first, "name"))
 
 
 def _resource_values(text: str, resources: yamltext.Path, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:

@@ -11,7 +11,8 @@ from ruamel.yaml.nodes import Node, SequenceNode
 
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.envfile import Entry, EnvFile
-from mlops_launch.core.workload.model import WORKLOAD_KINDS
+from mlops_launch.core.path import Path
+from mlops_launch.core.workload import kinds
 
 ENV_FILE = "mlops.env"
 
@@ -80,10 +81,10 @@ class OverlayFiles:
 
     @cached_property
     def workload_patch(self) -> tuple[str, Node] | None:
-        """The name and the tree of the first patch file that holds a Pod or an MPIJob."""
+        """The name and the tree of the first patch file that holds a workload."""
         for name in self.patch_names:
             for tree in self.trees.get(name, []):
-                if yamltext.scalar(yamltext.child(tree, "kind")) in WORKLOAD_KINDS:
+                if yamltext.scalar(yamltext.child(tree, "kind")) in kinds.names():
                     return name, tree
         return None
 
@@ -112,6 +113,6 @@ def _items(node: Node | None) -> Iterator[Node]:
         yield from node.value
 
 
-def pod_path(kind: str, role: str) -> tuple[str, ...]:
+def pod_path(kind: str, role: str) -> Path:
     """Return the path of a role's pod spec in a workload's manifest."""
-    return ("spec",) if kind == "Pod" else ("spec", "mpiReplicaSpecs", role, "template", "spec")
+    return kinds.lookup(kind).pod_path(role)

@@ -6,21 +6,20 @@ data that was wanted: what cannot be edited safely (an alias, a block text) is r
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay import yamlwrite
-from mlops_launch.core.overlay.yamltree import Named, Path
+from mlops_launch.core.path import Named, Path
+from mlops_launch.core.workload import kinds
 from mlops_launch.errors import LauncherError
 
 # Where a key goes that is not there yet: in front of the first of these siblings, otherwise behind the last one.
-_GOES_BEFORE = {
+_GOES_BEFORE: Mapping[str, Sequence[str]] = {
     "namespace": ("resources", "components", "configMapGenerator", "patches", "replacements"),
-    "slotsPerWorker": ("runPolicy", "sshAuthMountPath", "launcherCreationPolicy", "mpiReplicaSpecs"),
-    "Launcher": ("Worker",),
-    "replicas": ("restartPolicy", "template"),
     "securityContext": ("containers", "volumes"),
     "requests": ("limits",),
 }
@@ -180,7 +179,8 @@ def _next_sibling(text: str, node: Node, step: str | Named) -> Node | None:
     """Return the key in front of which the new key `step` goes; none that follows a dash on its line."""
     if not isinstance(node, MappingNode) or isinstance(step, Named):
         return None
-    wanted = _GOES_BEFORE.get(step, ())
+    orders = [_GOES_BEFORE, *(kind.goes_before for kind in kinds.KINDS)]
+    wanted = {key for order in orders for key in order.get(step, ())}
     keys = [key for key, _ in node.value if key.value in wanted]
     return next((key for key in keys if not text[: key.start_mark.index].rpartition("\n")[2].strip()), None)
 

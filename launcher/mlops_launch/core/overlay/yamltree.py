@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from mlops_launch.core.path import Named as Named
+from mlops_launch.core.path import Path as Path
 from mlops_launch.errors import LauncherError
-
-
-@dataclass(frozen=True)
-class Named:
-    """A step of a path into a list: the item whose `name` this is."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return f"[name={self.name}]"
-
-
-Path = Sequence["str | Named"]
 
 
 class YamlSyntaxError(LauncherError):

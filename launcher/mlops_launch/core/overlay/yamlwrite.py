@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from mlops_launch.core.overlay.yamltree import Named, Path
+from mlops_launch.core.path import Named, Path
 from mlops_launch.errors import LauncherError
 
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?([mkMGTPE]|[KMGTPE]i)")

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlops_launch import contract
 from mlops_launch.core.workload.expansion import expand, expand_environment
+from mlops_launch.core.workload.kinds import lookup
 from mlops_launch.core.workload.model import Mount, Volume, Workload
-from mlops_launch.errors import LauncherError, UsageError
+from mlops_launch.errors import LauncherError
 
 # The kinds of volume that begin empty and end with the pod.
 SCRATCH_KINDS = frozenset({"emptyDir", "ephemeral"})
@@ -103,7 +103,7 @@ def localize(workload: Workload, machine: Machine, extra: Mapping[str, str]) -> 
     """Return what to start here for `workload`.
 
     Args:
-        workload: the rendered Pod or MPIJob.
+        workload: what was rendered.
         machine: this machine.
         extra: variables of the user, as if they stood last in the container's `env`.
 
@@ -125,11 +125,8 @@ def localize(workload: Workload, machine: Machine, extra: Mapping[str, str]) -> 
     environment = {**machine.environment, "TMPDIR": temporary, **container}
     path = [folder for folder in environment.get("PATH", "/usr/bin:/bin").split(":") if folder != str(machine.programs)]
     environment["PATH"] = ":".join([str(machine.programs), *path])
-    ranks = 1
-    if workload.kind == "MPIJob":
-        ranks = _number(workload.roles[1].replicas, "Worker.replicas") * _number(workload.slots_per_worker, "slotsPerWorker")
-        files[machine.scratch / "hostfile"] = f"localhost slots={ranks}\n"
-        environment |= _one_host(machine, ranks)
+    one_host = lookup(workload.kind).on_one_host(workload, machine.scratch, machine.shared_memory, machine.is_root)
+    environment |= one_host.environment
     folders += [Path(temporary), machine.scratch, machine.shared_memory]
     working_folder = str(role.container.get("workingDir") or model_dir)
     return LocalPlan(
@@ -138,8 +135,8 @@ def localize(workload: Workload, machine: Machine, extra: Mapping[str, str]) -> 
         folder=Path(rewrite(working_folder, mounts)),
         mounts=tuple(mounts),
         folders=tuple(dict.fromkeys(folders)),
-        files=files,
-        world_size=ranks,
+        files={**files, **one_host.files},
+        world_size=one_host.ranks,
         shared_memory=machine.shared_memory,
     )
 
@@ -163,11 +160,10 @@ def _source(value: str, mounts: list[LocalMount]) -> LocalMount | None:
 
 
 def _mounted(workload: Workload) -> list[tuple[Mount, Volume]]:
-    """Return each mount with its volume: the main role's, then the Worker's, whose containers the ranks would be in."""
+    """Return each mount with its volume: the main role's first, then those of the roles whose containers the ranks would be in."""
     found = []
     for role in workload.roles:
-        volumes = {volume.name: volume for volume in role.volumes}
-        found += [(mount, volumes[mount.volume]) for mount in role.mounts if mount.volume in volumes]
+        found += [(mount, volume) for mount in role.mounts if (volume := role.volume_of(mount)) is not None]
     return found
 
 
@@ -211,23 +207,3 @@ def _entries(workload: Workload, extra: Mapping[str, str]) -> list[tuple[str, st
         elif name not in extra:
             raise LauncherError(f"a variable's value comes from the cluster: {name}", f"give one for the local run: `--env {name}=VALUE`")
     return entries
-
-
-def _one_host(machine: Machine, ranks: int) -> dict[str, str]:
-    """Return the variables that put all ranks on this host."""
-    variables = {
-        contract.WORKERS: "1",
-        contract.SLOTS_PER_WORKER: str(ranks),
-        "PRTE_MCA_prte_default_hostfile": str(machine.scratch / "hostfile"),
-        # Else a killed rank leaves its segment in /dev/shm.
-        "OMPI_MCA_btl_sm_backing_directory": str(machine.shared_memory),
-    }
-    if machine.is_root:
-        variables |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-    return variables
-
-
-def _number(value: Any, name: str) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise UsageError(f"not a number of 1 or more: {name} is {value!r}", "correct it in mlops-job-patch.yaml")
-    return value

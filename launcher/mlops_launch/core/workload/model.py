@@ -1,17 +1,18 @@
-"""A rendered Pod or MPIJob as one shape, so that the rest of the launcher need not care which it is."""
+"""A workload of any kind as one shape: roles, their pods, volumes and variables. Total: what a patch has damaged reads as empty."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlops_launch.errors import LauncherError
 
 KubernetesObject = Mapping[str, Any]
 
-# Kinds that train. A new kind is a new branch in `find_workload`.
-WORKLOAD_KINDS = ("MPIJob", "Pod")
+# Kinds of volume that hold what the pod itself is given or writes, and that end with it.
+_OF_A_POD = frozenset({"emptyDir", "configMap", "secret", "projected", "downwardAPI", "ephemeral"})
 
 
 @dataclass(frozen=True)
@@ -35,25 +36,45 @@ class Volume:
     @property
     def claim(self) -> str | None:
         """The claim's name, or None when the volume is no claim."""
-        return str(self.source["claimName"]) if self.kind == "persistentVolumeClaim" else None
+        return str(self.source.get("claimName")) if self.kind == "persistentVolumeClaim" else None
+
+    @property
+    def outlives_pod(self) -> bool:
+        """Whether what is written to it can be read when the pod is gone."""
+        return self.kind not in _OF_A_POD
 
 
 @dataclass(frozen=True)
 class Role:
-    """One kind of pod of a workload: the Pod itself, or an MPIJob's Launcher or Worker."""
+    """One sort of pod of a workload, such as an MPIJob's Launcher or Worker.
+
+    Args:
+        name: the kind's word for it.
+        replicas: how many pods, as written.
+        pod: the pods' spec.
+        labels: the pods'.
+    """
 
     name: str
-    replicas: int
-    pod: Mapping[str, Any]  # the pod's spec
+    replicas: Any
+    pod: Mapping[str, Any]
     labels: Mapping[str, str]
 
     @property
+    def containers(self) -> list[Mapping[str, Any]]:
+        """The containers; the first one trains."""
+        return mappings(self.pod.get("containers"))
+
+    @property
     def container(self) -> Mapping[str, Any]:
-        """The container that trains: the first one."""
-        containers = _list(self.pod.get("containers"))
-        if not containers:
+        """The container that trains.
+
+        Raises:
+            LauncherError: there is none.
+        """
+        if not self.containers:
             raise LauncherError(f"no container in role: {self.name}", "a patch has wiped the list; give the container's `name` in it")
-        return dict(containers[0])
+        return self.containers[0]
 
     @property
     def command(self) -> list[str]:
@@ -63,43 +84,54 @@ class Role:
     @property
     def mounts(self) -> list[Mount]:
         """The mounts of the container that trains."""
-        return [
-            Mount(m["name"], m["mountPath"], bool(m.get("readOnly", False)), str(m.get("subPath") or ""))
-            for m in self.container.get("volumeMounts") or []
-        ]
+        found = mappings(self.containers[0].get("volumeMounts")) if self.containers else []
+        return [Mount(str(m.get("name")), str(m.get("mountPath")), m.get("readOnly") is True, str(m.get("subPath") or "")) for m in found]
 
     @property
     def volumes(self) -> list[Volume]:
         """The pod's volumes."""
         found = []
-        for volume in self.pod.get("volumes") or []:
-            kind = next((key for key in volume if key != "name"), "emptyDir")
-            found.append(Volume(volume["name"], kind, volume.get(kind) or {}))
+        for volume in mappings(self.pod.get("volumes")):
+            kind = next((str(key) for key in volume if key != "name"), "emptyDir")
+            found.append(Volume(str(volume.get("name")), kind, mapping(volume.get(kind))))
         return found
+
+    def mount_above(self, path: str) -> Mount | None:
+        """Return the mount that `path` lies on: the longest at or above it."""
+        above = [mount for mount in self.mounts if PurePosixPath(path).is_relative_to(mount.path)]
+        return max(above, key=lambda mount: len(PurePosixPath(mount.path).parts), default=None)
+
+    def volume_of(self, mount: Mount | None) -> Volume | None:
+        """Return a mount's volume, or None when it is not declared."""
+        return next((volume for volume in self.volumes if mount is not None and volume.name == mount.volume), None)
 
     @property
     def user(self) -> tuple[Any, Any, Any]:
         """(runAsUser, runAsGroup, fsGroup) of the pod, as written; None where absent."""
-        context = _mapping(self.pod.get("securityContext"))
+        context = mapping(self.pod.get("securityContext"))
         return context.get("runAsUser"), context.get("runAsGroup"), context.get("fsGroup")
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What trains: an MPIJob or a Pod, with the ConfigMaps rendered beside it."""
+    """What trains, with the ConfigMaps rendered beside it."""
 
     kind: str
     name: str
     namespace: str | None
     roles: tuple[Role, ...]
-    slots_per_worker: Any
     config_maps: Mapping[str, Mapping[str, str]]
     manifest: KubernetesObject
 
     @property
     def main(self) -> Role:
-        """The role whose log and exit code are the training's: the Launcher, or the Pod."""
+        """The role whose log and exit code are the run's; a kind names it first."""
         return self.roles[0]
+
+    @property
+    def slots_per_worker(self) -> Any:
+        """Ranks per worker, as written."""
+        return mapping(self.manifest.get("spec")).get("slotsPerWorker", 1)
 
     def role(self, name: str) -> Role | None:
         """Return the role of that name, or None."""
@@ -120,62 +152,55 @@ class Workload:
             LauncherError: a ConfigMap is not among the rendered objects.
         """
         variables: dict[str, str] = {}
-        for source in role.container.get("envFrom") or []:
+        for source in mappings(role.container.get("envFrom")):
             if "configMapRef" not in source:
                 continue
-            name = source["configMapRef"]["name"]
+            name = str(mapping(source["configMapRef"]).get("name"))
             if name not in self.config_maps:
                 raise LauncherError(
                     f"`envFrom` of {role.name} names a ConfigMap that is not rendered: {name}",
                     "the name reference configuration in base/ rewrites hashed names; does the overlay still include it?",
                 )
-            prefix = source.get("prefix", "")
+            prefix = str(source.get("prefix") or "")
             variables.update({prefix + key: str(value) for key, value in self.config_maps[name].items()})
         return variables
 
     def environment_entries(self, role: Role) -> list[tuple[str, str]]:
         """Return `env` of the role's container in order, without what a cluster fills in (`valueFrom`)."""
-        entries = role.container.get("env") or []
-        return [(entry["name"], str(entry.get("value") or "")) for entry in entries if "value" in entry or "valueFrom" not in entry]
+        entries = mappings(role.container.get("env"))
+        return [
+            (str(entry.get("name")), str(entry.get("value") or "")) for entry in entries if "value" in entry or "valueFrom" not in entry
+        ]
 
 
-def find_workload(objects: Iterable[KubernetesObject]) -> Workload:
-    """Return the one Pod or MPIJob among rendered objects.
+@dataclass(frozen=True)
+class OneHost:
+    """What a local run adds for the ranks of a workload, all on this machine.
 
-    Raises:
-        LauncherError: there is none, or more than one.
+    Args:
+        ranks: how many.
+        environment: variables of the process that starts them.
+        files: text by path, to be written before.
     """
-    objects = list(objects)
-    found = [o for o in objects if o.get("kind") in WORKLOAD_KINDS]
-    if len(found) != 1:
-        names = ", ".join(f"{o['kind']}/{o['metadata']['name']}" for o in found) or "none"
-        hint = "give the folder of one overlay, for instance quickstart/k8s/mlops/multi-node"
-        raise LauncherError(f"expected one {' or '.join(WORKLOAD_KINDS)} in the overlay, found: {names}", hint)
-    manifest = found[0]
-    config_maps = {o["metadata"]["name"]: dict(o.get("data") or {}) for o in objects if o.get("kind") == "ConfigMap"}
-    metadata, spec = manifest["metadata"], _mapping(manifest.get("spec"))
-    if manifest["kind"] == "Pod":
-        roles = [Role("Pod", 1, spec, metadata.get("labels") or {})]
-    else:
-        replicas = _mapping(spec.get("mpiReplicaSpecs"))
-        roles = [_replica_role(name, _mapping(replicas[name])) for name in ("Launcher", "Worker") if name in replicas]
-        if [role.name for role in roles] != ["Launcher", "Worker"]:
-            raise LauncherError(f"an MPIJob needs a Launcher and a Worker, found: {', '.join(r.name for r in roles) or 'neither'}", None)
-    return Workload(
-        kind=manifest["kind"], name=metadata["name"], namespace=metadata.get("namespace"), roles=tuple(roles),
-        slots_per_worker=spec.get("slotsPerWorker", 1), config_maps=config_maps, manifest=manifest,
-    )  # fmt: skip
+
+    ranks: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[Path, str] = field(default_factory=dict)
 
 
-def _replica_role(name: str, replica: Mapping[str, Any]) -> Role:
-    template = _mapping(replica.get("template"))
-    labels = _mapping(_mapping(template.get("metadata")).get("labels"))
-    return Role(name, replica.get("replicas", 1), _mapping(template.get("spec")), labels)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
     """Return a mapping, an empty one for anything else: the rules of `check` say what is wrong, not a traceback."""
     return value if isinstance(value, dict) else {}
+
+
+def mappings(value: Any) -> list[Mapping[str, Any]]:
+    """Return the mappings of a list, an empty list for anything else."""
+    return [item for item in _list(value) if isinstance(item, dict)]
+
+
+def is_integer(value: Any) -> bool:
+    """Return whether a YAML value is a whole number; true and false are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _list(value: Any) -> list[Any]:

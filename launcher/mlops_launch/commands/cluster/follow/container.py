@@ -11,6 +11,7 @@ from mlops_launch import contract
 from mlops_launch.clients.cluster import READ_S, Cluster
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.follow.rotation import RotationWatch
+from mlops_launch.core.kube.objects import POD
 from mlops_launch.core.kube.times import moment
 from mlops_launch.core.log.stream import Gap, LogStream, Mark
 from mlops_launch.errors import LauncherError
@@ -72,7 +73,7 @@ class Follower:
         self._mark = mark
         self._marked_at = 0.0
         self._allowed = begin is not None  # to read this log; what refuses it later may be a server that has just started
-        self._path = f"{cluster.path('v1', 'Pod', container.pod, container.namespace)}/log"
+        self._path = f"{cluster.path(*POD, container.pod, container.namespace)}/log"
         self._rotations = RotationWatch(self._cluster, self._path, container.name)
 
     def run(self) -> None:

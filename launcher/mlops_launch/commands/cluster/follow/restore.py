@@ -19,9 +19,9 @@ from mlops_launch.clients.process import Processes
 from mlops_launch.commands.cluster.limits import POLL_S
 from mlops_launch.commands.overlay.render import KUBECTL_HINT
 from mlops_launch.commands.runs.archive import ArchivedRun
-from mlops_launch.core.kube import causes as waiting
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import ownership as belongings
+from mlops_launch.core.kube.causes import causes_of_pods
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.times import moment
 from mlops_launch.core.log import copy as logcopy
@@ -32,7 +32,6 @@ READER: Final = "reader"
 START_S: Final = 120.0  # for the reader: its image is on the launcher's node
 LIFE_S: Final = 900  # after which the reader ends by itself, whatever becomes of this process
 NAME_MAX: Final = 240  # of the pod's name in the reader's
-OF_A_POD: Final = ("emptyDir", "configMap", "secret", "projected", "downwardAPI", "ephemeral")  # volumes that go with their pod
 FROM_TEMPLATE: Final = ("imagePullSecrets", "nodeSelector", "runtimeClassName", "schedulerName", "securityContext", "tolerations")
 RESOURCES: Final = {"cpu": "100m", "memory": "64Mi"}
 SIZE_AND_STARTS: Final = 'stat -c %s "$0" && cat "$0.starts"'
@@ -52,14 +51,13 @@ class LogVolume:
     def __init__(self, cluster: Cluster, processes: Processes, role: Role, output: str) -> None:
         self._cluster, self._processes, self._role = cluster, processes, role
         self._copy = str(PurePosixPath(output) / contract.LOG_COPY_FILE)
-        mounts = [mount for mount in role.mounts if PurePosixPath(output).is_relative_to(mount.path)]
-        self._mount = max(mounts, key=lambda mount: len(mount.path), default=None)
+        self._mount = role.mount_above(output)
 
     @property
     def outlives_its_pod(self) -> bool:
         """Whether what is written to it can be read when the pod has gone."""
-        kinds = {volume.name: volume.kind for volume in self._role.volumes}
-        return self._mount is not None and kinds.get(self._mount.volume) not in (None, *OF_A_POD)
+        volume = self._role.volume_of(self._mount)
+        return volume is not None and volume.outlives_pod
 
     def complete(self, run: ArchivedRun, pods: Sequence[Object], owner: Object | None) -> int:
         """Put the whole log in place of an archived one; return how many lines that brought.
@@ -108,7 +106,7 @@ class LogVolume:
             "volumeMounts": [mount | ({"subPath": self._mount.sub_path} if self._mount.sub_path else {})],
         }  # fmt: skip
         return {
-            "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+            "apiVersion": facts.POD[0], "kind": facts.POD[1], "metadata": metadata,
             "spec": {
                 **{key: spec[key] for key in FROM_TEMPLATE if key in spec},
                 "activeDeadlineSeconds": LIFE_S, "affinity": {"nodeAffinity": nearby}, "automountServiceAccountToken": False,
@@ -125,7 +123,7 @@ class LogVolume:
             if facts.started_at(found) is not None:
                 return
             if self._cluster.host.monotonic() > until:
-                texts = [cause.text for cause in waiting.causes(found, [found], [], START_S)]
+                texts = [cause.text for cause in causes_of_pods([found], [], lambda pod: None)]
                 raise LauncherError(f"the pod that reads it has not started within {START_S:.0f} s: {', '.join(texts) or 'no cause known'}")
             self._cluster.host.sleep(POLL_S)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.commands.cluster.follow.watch import Observer
 from mlops_launch.commands.cluster.jobs import related_events
-from mlops_launch.core.kube import outcome
-from mlops_launch.core.kube.causes import Cause, causes, has_started, is_held
+from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
+from mlops_launch.core.workload import state
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError
 
@@ -39,15 +39,15 @@ class Startup:
             NotStarted: it cannot start, or the time is over; the message is the cause.
         """
         workload, pods = self._observer.workload, self._observer.pods
-        if workload is None or has_started(self._workload.kind, pods) or outcome.finished(workload):
+        if workload is None or state.has_started(workload, pods) or state.finished(workload):
             return True
         now = self._cluster.host.monotonic()
-        if is_held(workload):
+        if state.is_held(workload):
             self._began = now
         if now - self._asked < ASK_S and now - self._began < limit:
             return False
         self._asked = now
-        found = causes(workload, pods, self._events(workload, pods), now - self._began)
+        found = state.causes(workload, pods, self._events(workload, pods), now - self._began)
         if found:
             self._judge(found[0], len(found), now)
         if now - self._began > limit:

@@ -24,6 +24,7 @@ from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.outcome import MemoryKill, Outcome
 from mlops_launch.core.log.stream import Gap, LogStream, Mark
 from mlops_launch.core.record import BY_DETACHING, BY_TIMEOUT
+from mlops_launch.core.workload import kinds, state
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError
 
@@ -91,12 +92,12 @@ class Session:
     @property
     def main_pods(self) -> list[Object]:
         """The pods whose log is the training's and that have started, oldest first."""
-        mains = ends.main_pods(self._workload.kind, self._observer.pods)
+        mains = kinds.main_pods(self._workload.manifest, self._observer.pods)
         return [pod for pod in mains if facts.started_at(pod) is not None]
 
     @property
     def workload(self) -> Object | None:
-        """The Pod or MPIJob as it is now; None when it is gone."""
+        """The workload as it is now; None when it is gone."""
         return self._observer.workload
 
     def wait_for_start(self, limit: float) -> None:
@@ -118,7 +119,7 @@ class Session:
             LauncherError: the cluster has not answered for a long time.
         """
         while not self._leaves():
-            self._workers.follow(self._observer.pods, self._look)
+            self._workers.follow(kinds.other_pods(self._workload.manifest, self._observer.pods), self._look)
             self._follow_newest()
             self._show()
             found = self._outcome()
@@ -146,14 +147,13 @@ class Session:
 
     def stop_training(self) -> None:
         """Have the training save and stop: delete the pod that trains, with its grace period, or a workload that has not started."""
-        mains = [pod for pod in ends.main_pods(self._workload.kind, self._observer.pods) if not facts.has_ended(pod)]
-        policy = (self._workload.manifest.get("spec") or {}).get("runPolicy") or {}
+        mains = [pod for pod in kinds.main_pods(self._workload.manifest, self._observer.pods) if not facts.has_ended(pod)]
+        manifest, kind = self._workload.manifest, kinds.lookup(self._workload.kind)
         try:
-            if mains and (self._workload.kind == "Pod" or policy.get("backoffLimit") == 0):
-                self._cluster.delete(self._cluster.path("v1", "Pod", facts.name_of(mains[-1]), self._namespace), facts.uid_of(mains[-1]))
+            if mains and kind.ends_with_its_pod(manifest):
+                self._cluster.delete(self._cluster.path(*facts.POD, facts.name_of(mains[-1]), self._namespace), facts.uid_of(mains[-1]))
             else:
-                manifest = self._workload.manifest
-                path = self._cluster.path(str(manifest["apiVersion"]), self._workload.kind, self._workload.name, self._namespace)
+                path = self._cluster.path(kind.api_version, kind.name, self._workload.name, self._namespace)
                 self._cluster.delete(path, self._observer.uid, "Foreground")
         except LauncherError as error:
             self._say(f"Warning: cannot stop the training: {error.message}")
@@ -239,10 +239,10 @@ class Session:
     def _outcome(self) -> Outcome | None:
         pods: list[Object] = self._observer.pods
         workload = self._observer.workload
-        found = ends.outcome(self._workload.kind, workload, pods)
+        found = state.outcome(self._workload.manifest, workload, pods)
         if found is not None:
             return found
-        mains = ends.main_pods(self._workload.kind, pods)
+        mains = kinds.main_pods(self._workload.manifest, pods)
         if not mains or not facts.has_ended(mains[-1]):
             self._ended_at = None
             return None

@@ -10,7 +10,8 @@ from typing import Any, Final
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube.objects import JOB_NAME, Object
+from mlops_launch.core.kube.objects import Object
+from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError
 
@@ -106,18 +107,20 @@ class Watched:
 
 
 class Observer:
-    """One Pod or MPIJob with this uid, and its pods."""
+    """One workload with this uid, and its pods."""
 
     def __init__(self, cluster: Cluster, workload: Workload, namespace: str, uid: str) -> None:
         self.uid = uid
         self.changed = cluster.host.condition()
         self._host = cluster.host
-        self._kind = workload.kind
-        path = cluster.path(str(workload.manifest["apiVersion"]), workload.kind, None, namespace)
-        self._workloads = Watched(cluster, path, {"fieldSelector": f"metadata.name={workload.name}"}, self.changed)
-        pods = cluster.path("v1", "Pod", None, namespace)
-        self._pods = Watched(cluster, pods, {"labelSelector": f"{JOB_NAME}={workload.name}"}, self.changed)
-        self._watched = [self._workloads] if self._kind == "Pod" else [self._workloads, self._pods]
+        self._kind = kinds.lookup(workload.kind)
+        path = cluster.path(self._kind.api_version, self._kind.name, None, namespace)
+        self._workloads = self._pods = Watched(cluster, path, {"fieldSelector": f"metadata.name={workload.name}"}, self.changed)
+        self._watched = [self._workloads]
+        if self._kind.pod_label is not None:  # else the workload is its own pod
+            selector = {"labelSelector": f"{self._kind.pod_label}={workload.name}"}
+            self._pods = Watched(cluster, cluster.path(*facts.POD, None, namespace), selector, self.changed)
+            self._watched.append(self._pods)
 
     def start(self) -> None:
         """Begin to watch.
@@ -143,18 +146,13 @@ class Observer:
     def pods(self) -> list[Object]:
         """All its pods, deleted ones in their last state."""
         with self.changed:
-            if self._kind == "Pod":
-                both = {**self._workloads.deleted, **self._workloads.objects}
-                return [both[self.uid]] if self.uid in both else []
-            listed = [*self._pods.objects.values(), *self._pods.deleted.values()]
-            # The launcher belongs to the MPIJob's Job; `run` starts when no older one is left.
-            return [pod for pod in listed if self.uid in facts.owners(pod) or facts.role(pod) == facts.LAUNCHER]
+            both = {**self._pods.deleted, **self._pods.objects}
+            return [pod for pod in both.values() if self._kind.owns(self.uid, pod)]
 
     def pod(self, uid: str) -> Object | None:
         """Return a pod that exists, or None."""
-        watched = self._workloads if self._kind == "Pod" else self._pods
         with self.changed:
-            return watched.objects.get(uid)
+            return self._pods.objects.get(uid)
 
     def failure(self, patience: float) -> LauncherError | None:
         """Return why nothing has been heard for more than `patience` seconds, or None."""

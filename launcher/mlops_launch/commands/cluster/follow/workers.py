@@ -41,12 +41,12 @@ class WorkerLogs:
         """Begin with workers that have started since the last call.
 
         Args:
-            pods: all pods of the training.
+            pods: the run's pods beside the main ones.
             look: returns the state of the pod with a uid.
         """
         for pod in pods:
             uid = facts.uid_of(pod)
-            if facts.role(pod) != "worker" or uid in self._threads or facts.started_at(pod) is None:
+            if uid in self._threads or facts.started_at(pod) is None:
                 continue
             if sum(thread.is_alive() for thread in self._threads.values()) >= MOST:
                 return

@@ -1,0 +1,79 @@
+"""The state of a workload, whatever its kind: whether it has started, why it waits, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube import outcome as ends
+from mlops_launch.core.kube.causes import Cause, causes_of_events, causes_of_pods
+from mlops_launch.core.kube.objects import Object
+from mlops_launch.core.kube.outcome import Outcome
+from mlops_launch.core.workload.kinds import kind_of, main_pods
+
+
+def has_started(workload: Object, pods: Sequence[Object]) -> bool:
+    """Return whether the container whose log is the run's has started, or has ended.
+
+    Args:
+        workload: its manifest or object.
+        pods: its pods.
+    """
+    mains = main_pods(workload, pods)
+    return bool(mains) and (facts.started_at(mains[-1]) is not None or facts.has_ended(mains[-1]))
+
+
+def finished(item: Object) -> str | None:
+    """Return `Succeeded` or `Failed` when the cluster has marked a workload so, else None."""
+    return kind_of(item).finished(item)
+
+
+def ended_at(item: Object) -> str | None:
+    """Return when a workload ended (RFC 3339), or None while it runs."""
+    if finished(item) is None:
+        return None
+    return str(kind_of(item).ended_at(item) or facts.made(item))
+
+
+def is_held(item: Object) -> bool:
+    """Return whether a queue, or a person, holds a workload back."""
+    return kind_of(item).is_held(item)
+
+
+def word_for(item: Object) -> str:
+    """Return `succeeded`, `failed`, `deleting`, `suspended`, `running` or `waiting`."""
+    word = finished(item)
+    if word is not None:
+        return word.lower()
+    if item["metadata"].get("deletionTimestamp"):
+        return "deleting"
+    if is_held(item):
+        return "suspended"
+    return "running" if kind_of(item).is_running(item) else "waiting"
+
+
+def causes(item: Object, pods: Sequence[Object], events: Sequence[Object], waited: float) -> list[Cause]:
+    """Return why a workload has not started, what matters most first.
+
+    Args:
+        item: the workload.
+        pods: its pods.
+        events: of it, its pods and what its controller creates, oldest first.
+        waited: seconds since it was applied.
+    """
+    kind = kind_of(item)
+    if kind.is_held(item):
+        return [Cause("it is held back by a queue: suspended", "it starts when the queue admits it; `kubectl get workloads` shows Kueue's")]
+    found = causes_of_events(events, kind.cause_of_event) + causes_of_pods(pods, events, kind.cause_of_pod)
+    return found or kind.causes_of_silence(item, pods, waited)
+
+
+def outcome(workload: Object, item: Object | None, pods: Sequence[Object]) -> Outcome | None:
+    """Return how a workload ended, or None while it runs or its end is not clear yet.
+
+    Args:
+        workload: its manifest, or any state of it.
+        item: its newest state; None when it is gone.
+        pods: all pods it ever had, each in its newest state, deleted ones too.
+    """
+    return ends.outcome(item, None if item is None else finished(item), main_pods(workload, pods), pods)
