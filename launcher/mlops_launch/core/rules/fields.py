@@ -8,12 +8,11 @@ from typing import Final
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from mlops_launch.core.overlay import yamltree as yamltext
-from mlops_launch.core.overlay.files import pod_path
 from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.rules.base import Place, Problem, Subject
 from mlops_launch.core.rules.example import in_job
 from mlops_launch.core.rules.rule import ERROR, rule
-from mlops_launch.core.workload.model import WORKLOAD_KINDS
+from mlops_launch.core.workload import kinds
 
 
 def _words(text: str) -> frozenset[str]:
@@ -22,12 +21,6 @@ def _words(text: str) -> frozenset[str]:
 
 _TOP: Final = _words("apiVersion kind metadata spec")
 _METADATA: Final = _words("name namespace labels annotations finalizers generateName ownerReferences")
-_JOB: Final = _words(
-    "slotsPerWorker runLauncherAsWorker runPolicy mpiReplicaSpecs sshAuthMountPath launcherCreationPolicy mpiImplementation"
-)
-_RUN_POLICY: Final = _words("cleanPodPolicy ttlSecondsAfterFinished activeDeadlineSeconds backoffLimit schedulingPolicy suspend managedBy")
-_ROLES: Final = _words("Launcher Worker")
-_REPLICA: Final = _words("replicas template restartPolicy")
 _POD: Final = _words(
     "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy enableServiceLinks "
     "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets "
@@ -95,18 +88,13 @@ def _unknown_field(subject: Subject) -> Iterator[Problem]:
 
 
 def _unknown_in_patch(tree: Node) -> Iterator[tuple[str, int, frozenset[str]]]:
-    kind = yamltext.scalar(yamltext.child(tree, "kind"))
-    if kind not in WORKLOAD_KINDS:
+    name = yamltext.scalar(yamltext.child(tree, "kind"))
+    if name not in kinds.names():
         return
+    kind = kinds.lookup(str(name))
     yield from _unknown(tree, _TOP)
     yield from _unknown(yamltext.child(tree, "metadata"), _METADATA)
-    if kind == "MPIJob":
-        spec = yamltext.child(tree, "spec")
-        yield from _unknown(spec, _JOB)
-        yield from _unknown(yamltext.child(spec, "runPolicy"), _RUN_POLICY)
-        yield from _unknown(yamltext.child(spec, "mpiReplicaSpecs"), _ROLES)
-        for role in sorted(_ROLES):
-            yield from _unknown(yamltext.find(spec, ("mpiReplicaSpecs", role)), _REPLICA)
-            yield from _unknown_in_pod(yamltext.find(tree, pod_path(kind, role)))
-    else:
-        yield from _unknown_in_pod(yamltext.child(tree, "spec"))
+    for path, words in kind.fields.items():
+        yield from _unknown(yamltext.find(tree, path), _words(words))
+    for role in kind.needs:
+        yield from _unknown_in_pod(yamltext.find(tree, kind.pod_path(role)))
