@@ -85,7 +85,7 @@ OUT_OF_MEMORY: Final = "out-of-memory"  # of a worker's entry point: a rank was 
 Value = str | int | float
 
 _BARE = re.compile(r'[^\s="]+')
-_PAIR = re.compile(r'(?P<key>[A-Za-z0-9_.]+)=(?P<value>"(?:[^"\\]|\\.)*"|[^\s="]+)')
+_PAIR = re.compile(r'(?<![A-Za-z0-9_.])(?P<key>[A-Za-z0-9_.]+)=(?P<value>"(?:[^"\\]|\\.)*"|[^\s="]+)')
 
 
 def format_fields(fields: Mapping[str, Value]) -> str:

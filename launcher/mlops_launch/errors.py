@@ -8,7 +8,9 @@ LauncherError           exit 1: something is wrong, and the hint says what to do
 from __future__ import annotations
 
 import shlex
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class LauncherError(Exception):
@@ -45,3 +47,12 @@ class ProcessError(LauncherError):
         self.stderr = stderr.strip()
         last = self.stderr.splitlines()[-1] if self.stderr else "no message"
         super().__init__(f"`{argv[0]}` ended with exit code {returncode}: {last}", hint or f"run it by hand: {shlex.join(argv)}")
+
+
+def as_launcher_error(error: BaseException) -> LauncherError:
+    """Return any error as one that can be shown; one that nobody has thought of is a defect of the launcher's, and says where."""
+    if isinstance(error, LauncherError):
+        return error
+    frame = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f", {Path(frame[0].filename).name}:{frame[0].lineno}" if frame else ""
+    return LauncherError(f"a defect in mlops-launch{where}: {type(error).__name__}: {error}", "please report it with this line")

@@ -56,3 +56,28 @@ def test_a_full_disk_below_the_archive_does_not_stop_the_training(run_local, mul
     assert run.wait() == 0
     assert run.errors.splitlines()[0] == f"Warning: the archive cannot be written: {folder.relative_to(tmp_path)}: No space left on device"
     assert (folder / "training.log").read_bytes() == run.output
+
+
+def test_a_bar_is_passed_on_as_it_comes_and_a_line_of_16_mib_costs_seconds(run_local, package):
+    script = (
+        "#!/bin/sh\nprintf ' 10%%|#  |\\r 50%%|## |\\r'; sleep 3; printf '100%%|###|\\n'; "
+        "head -c 16777216 /dev/zero | tr '\\0' x; echo; echo 'result top1=1'\n"
+    )
+    run = run_local(package("", script) / "quickstart" / "k8s" / "mlops" / "single-node")
+    run.wait_for_line("50%")
+    assert b"100%" not in run.output
+    assert run.wait() == 0, run.errors
+    assert run.output == b" 10%|#  |\r 50%|## |\r100%|###|\n" + b"x" * (1 << 24) + b"\nresult top1=1\n"
+    assert (run.archives()[0] / "training.log").read_bytes() == run.output
+
+
+@pytest.mark.parametrize(
+    "line", ["step=²/3 loss=1", "step= 5 of 10", "step=", "step=" + "9" * 5000 + "/9", 'result top1="', "step=1/2 steps=x"]
+)
+def test_no_line_ends_a_run(run_local, package, line):
+    script = '#!/bin/sh\necho before; printf "%s\\n" "$MLOPS_TEST_LINE"; printf "\\033[2J\\377\\302\\205\\n"; echo after\n'
+    run = run_local(package("", script) / "quickstart" / "k8s" / "mlops" / "single-node", "--env", f"MLOPS_TEST_LINE={line}")
+    assert run.wait() == 0, run.errors
+    log = (run.archives()[0] / "training.log").read_bytes()
+    assert log == b"before\n" + line.encode() + b"\n\x1b[2J\xff\xc2\x85\nafter\n"
+    assert sorted(run.output.split(b"\n")) == sorted(log.split(b"\n"))

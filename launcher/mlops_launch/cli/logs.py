@@ -45,10 +45,10 @@ def command(
     """
     from mlops_launch.commands.cluster.find import Place, where
     from mlops_launch.commands.runs.archive import Archive
-    from mlops_launch.commands.runs.display import Streams
     from mlops_launch.commands.runs.listing import follow_log
+    from mlops_launch.commands.runs.streams import Streams, standard_output
 
-    out = sys.stdout.buffer
+    out = standard_output()
     clients = clients_of(context)
     archive, host = Archive(), clients.host
     asked = Place(kube_context, namespace)

@@ -9,7 +9,7 @@ import click
 
 from mlops_launch.cli.shared import SECONDS, clients_of, cluster_options, overlay_argument
 from mlops_launch.contract import LauncherExitCode
-from mlops_launch.errors import LauncherError, UsageError
+from mlops_launch.errors import UsageError, as_launcher_error
 
 if TYPE_CHECKING:
     from mlops_launch.commands.cluster.run import ClusterRun
@@ -72,7 +72,7 @@ def command(
       mlops-launch run quickstart/k8s/mlops/multi-node --local --mount datasets=/data/digits
     """
     from mlops_launch.commands.runs.archive import Archive
-    from mlops_launch.commands.runs.display import Streams
+    from mlops_launch.commands.runs.streams import Streams
 
     clients = clients_of(context)
     of_local: dict[str, object] = {"--mount": mounts, "--env": variables, "--model-dir": model_dir}
@@ -100,17 +100,20 @@ def command(
             start_timeout=start_timeout or START_S, timeout=timeout, retries=retries,
         )  # fmt: skip
         run = ClusterRun(overlay, on_cluster, clients, Archive())
+    code = 0
     try:
         if dry_run:
             click.echo(run.dry_run(), nl=False)
         else:
-            context.exit(run.run(Streams.standard(quiet)))
-    except UsageError:
+            code = run.run(Streams.standard(quiet))
+    except (UsageError, BrokenPipeError):
         raise
-    except LauncherError as error:
-        # 1 would be the training's own code.
-        error.exit_code = LauncherExitCode.LAUNCHER_FAILED
-        raise
+    except Exception as error:
+        # 1 would be the job's own code.
+        shown = as_launcher_error(error)
+        shown.exit_code = LauncherExitCode.LAUNCHER_FAILED
+        raise shown from error
+    context.exit(code)
 
 
 def _refuse(options: dict[str, object], local: bool) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 from functools import partial
-from typing import BinaryIO
 
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.refusals import ApiError, Disconnected
 from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower, gap_text
 from mlops_launch.commands.cluster.jobs import pods_of, workload_of
 from mlops_launch.commands.cluster.limits import PATIENCE_S
+from mlops_launch.commands.runs.streams import Output
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.log.lines import LineReader
@@ -25,7 +25,7 @@ QUEUED = 64
 
 
 def show_logs(
-    cluster: Cluster, name: str | None, out: BinaryIO, say: Callable[[str], None], follow: bool, everything: bool, since: str | None
+    cluster: Cluster, name: str | None, out: Output, say: Callable[[str], None], follow: bool, everything: bool, since: str | None
 ) -> None:
     """Print a training's log.
 
@@ -59,7 +59,7 @@ def show_logs(
         _several(cluster, started, out, say, follow, since)
 
 
-def _one(cluster: Cluster, pod: Object, out: BinaryIO, say: Callable[[str], None], follow: bool, since: str | None) -> None:
+def _one(cluster: Cluster, pod: Object, out: Output, say: Callable[[str], None], follow: bool, since: str | None) -> None:
     def take(piece: bytes | Gap) -> None:
         if isinstance(piece, Gap):
             out.flush()
@@ -72,7 +72,7 @@ def _one(cluster: Cluster, pod: Object, out: BinaryIO, say: Callable[[str], None
     follower.run() if follow else follower.read()
 
 
-def _several(cluster: Cluster, pods: list[Object], out: BinaryIO, say: Callable[[str], None], follow: bool, since: str | None) -> None:
+def _several(cluster: Cluster, pods: list[Object], out: Output, say: Callable[[str], None], follow: bool, since: str | None) -> None:
     """Print whole lines of several pods as they come, each with its pod's name in front."""
     width = max(len(facts.name_of(pod)) for pod in pods)
     items: queue.Queue[tuple[str, bytes | Gap | None]] = cluster.host.queue(QUEUED)
@@ -88,15 +88,15 @@ def _several(cluster: Cluster, pods: list[Object], out: BinaryIO, say: Callable[
 
     for pod in pods:
         cluster.host.start_thread(f"log {facts.name_of(pod)}", partial(read, pod))
-    readers = {facts.name_of(pod): LineReader() for pod in pods}
+    readers = {facts.name_of(pod): LineReader(wait=True) for pod in pods}
     left = len(pods)
     while left:
         name, piece = items.get()
         if isinstance(piece, Gap):
             say(f"{name}: {gap_text(piece)}")
             continue
-        lines = readers[name].end() if piece is None else readers[name].feed(piece)
-        out.write(b"".join(f"{name + ':':<{width + 1}} ".encode() + line + b"\n" for line in lines))
+        cut = readers[name].end() if piece is None else readers[name].feed(piece)
+        out.write(b"".join(f"{name + ':':<{width + 1}} ".encode() + line + b"\n" for line in cut.parts))
         out.flush()
         left -= piece is None
 

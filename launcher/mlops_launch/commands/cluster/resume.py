@@ -13,8 +13,9 @@ from mlops_launch.commands.cluster.limits import PATIENCE_S, START_S
 from mlops_launch.commands.cluster.run import detaching
 from mlops_launch.commands.local.process import Stop
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
-from mlops_launch.commands.runs.display import Display, Streams
+from mlops_launch.commands.runs.display import Display
 from mlops_launch.commands.runs.listing import look
+from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.contract import LauncherExitCode
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.objects import Object

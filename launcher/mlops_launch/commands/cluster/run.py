@@ -20,8 +20,9 @@ from mlops_launch.commands.cluster.submit import Say, Submission, apply, make_ro
 from mlops_launch.commands.local.process import Stop
 from mlops_launch.commands.overlay.planning import checked_plan, redacted
 from mlops_launch.commands.runs.archive import Archive
-from mlops_launch.commands.runs.display import Display, Streams
+from mlops_launch.commands.runs.display import Display
 from mlops_launch.commands.runs.recorder import may_retry
+from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import ownership as belongings

@@ -16,8 +16,9 @@ from mlops_launch.commands.local.plan import actions, plan_local, prepare, prese
 from mlops_launch.commands.local.process import Engine, Stop
 from mlops_launch.commands.overlay.planning import checked_plan, redacted
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
-from mlops_launch.commands.runs.display import Display, Streams
+from mlops_launch.commands.runs.display import Display
 from mlops_launch.commands.runs.recorder import Recorder, may_retry
+from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core.kube.times import iso
 from mlops_launch.core.record import BY_TIMEOUT, RunRecord, exit_hint, exit_name

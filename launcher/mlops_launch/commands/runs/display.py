@@ -1,48 +1,24 @@
-"""What a person or a pipe sees of a training: its lines, and on a terminal a line of progress below them."""
+"""What a person or a pipe sees of a run: its log as it comes, and on a terminal a line of progress below it."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import BinaryIO, TextIO
+from collections.abc import Mapping, Sequence
 
+from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.contract import Value
-from mlops_launch.core.log.lines import is_result
+from mlops_launch.core.log.lines import Cut, is_result
 from mlops_launch.core.log.progress import progress_line
+from mlops_launch.core.printable import one_line, printable
 
 REDRAW_S = 0.1
 _CLEAR = "\r\x1b[K"
 
 
-@dataclass(frozen=True)
-class Streams:
-    """Where data and talk go.
-
-    Args:
-        data: the training's lines.
-        talk: everything else.
-        terminal: both are one terminal that can clear a line.
-        quiet: only the result line is data.
-    """
-
-    data: BinaryIO
-    talk: TextIO
-    terminal: bool
-    quiet: bool = False
-
-    @classmethod
-    def standard(cls, quiet: bool = False) -> Streams:
-        """Return this process's stdout and stderr."""
-        terminal = sys.stdout.isatty() and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-        return cls(sys.stdout.buffer, sys.stderr, terminal, quiet)
-
-
 class Display:
-    """Shows the lines of one training. The result line waits until the end, so that it is the last one."""
+    """Shows the log of one run. The result line waits until the end, so that it is the last one."""
 
     def __init__(self, streams: Streams, preset: str | None = None) -> None:
         self._streams = streams
@@ -50,25 +26,27 @@ class Display:
         self._held: bytes | None = None
         self._drawn_at = 0.0
         self._drawn = False
+        self._inside = False  # a line of the log has begun and not ended
         self._broken = False
 
-    def show(self, lines: list[bytes], steps: list[bool], step: Mapping[str, Value]) -> None:
-        """Show lines of the log.
+    def show(self, cut: Cut, steps: Sequence[bool], step: Mapping[str, Value]) -> None:
+        """Show more of the log.
 
         Args:
-            lines: without line ends.
-            steps: for each line, whether it is a step line; a terminal shows those as progress.
+            cut: what has come.
+            steps: for each whole line, whether it is a step line; a terminal shows those as progress.
             step: the newest step's fields.
         """
-        shown = [line for line, is_step in zip(lines, steps, strict=True) if not (is_step and self._streams.terminal)]
+        lines = [line for line, is_step in zip(cut.lines, steps, strict=True) if not (is_step and self._streams.terminal)]
         if self._streams.quiet:
-            shown = [line for line in shown if is_result(line)]
-        if shown:
-            if self._held is not None:
-                shown.insert(0, self._held)
-            self._held = shown.pop() if is_result(shown[-1]) else None
-            self._write(b"".join(line + b"\n" for line in shown))
-        if self._streams.terminal and step and not self._broken:
+            cut, lines = Cut(), [line for line in lines if is_result(line)]
+        if self._held is not None and (lines or cut.opened):
+            lines.insert(0, self._held)
+            self._held = None
+        if lines and not cut.opened and is_result(lines[-1]):
+            self._held = lines.pop()
+        self._write(cut.rest + b"".join(line + b"\n" for line in lines) + cut.opened)
+        if self._streams.terminal and step and not self._broken and not self._inside:
             self._draw(step)
 
     def end(self) -> None:
@@ -78,7 +56,7 @@ class Display:
             self._talk(_CLEAR)
 
     def end_with_result(self) -> None:
-        """Show the result line, if the training's last line was one."""
+        """Show the result line, if the run's last line was one."""
         if self._held is not None:
             self._write(self._held + b"\n")
             self._held = None
@@ -86,20 +64,22 @@ class Display:
     def say(self, text: str) -> None:
         """Show a line of talk."""
         self.end()
-        self._talk(text + "\n")
+        if self._inside and self._streams.terminal:
+            text, self._inside = "\n" + text, False
+        self._talk(printable(text) + "\n")
 
     def _talk(self, text: str) -> None:
         try:
             self._streams.talk.write(text)
             self._streams.talk.flush()
-        except OSError:  # the terminal was closed; the training goes on, or saves
+        except OSError:  # the terminal was closed; the job keeps running, or saves
             _silence(self._streams.talk.fileno())
 
     def _draw(self, step: Mapping[str, Value]) -> None:
         now = time.monotonic()
         if self._drawn and now - self._drawn_at < REDRAW_S and step["step"] != step["steps"]:
             return
-        text = progress_line(step, shutil.get_terminal_size().columns - 1, self._preset)
+        text = one_line(progress_line(step, shutil.get_terminal_size().columns - 1, self._preset))
         if "utf" not in (self._streams.talk.encoding or "").lower():
             text = text.replace("█", "#").replace("░", "-")
         self._talk(_CLEAR + text)
@@ -109,6 +89,7 @@ class Display:
         if self._broken or not data:
             return
         self.end()
+        self._inside = not data.endswith(b"\n")
         try:
             self._streams.data.write(data)
             self._streams.data.flush()

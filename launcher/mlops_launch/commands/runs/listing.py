@@ -10,6 +10,7 @@ from typing import Any, Final
 from mlops_launch.clients.host import Host
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
 from mlops_launch.core.log.progress import clock
+from mlops_launch.core.printable import one_line
 from mlops_launch.core.record import RunRecord, exit_hint, exit_name
 from mlops_launch.errors import LauncherError
 
@@ -60,7 +61,7 @@ class RunStatus:
             ("log", str(self.run.log)),
             ("hint", self._hint()),
         ]
-        return "\n".join(f"{key + ':':<11}{value}" for key, value in lines if value is not None)
+        return "\n".join(f"{key + ':':<11}{one_line(value)}" for key, value in lines if value is not None)
 
     def _exit(self) -> str | None:
         code = self.record.exit_code
@@ -99,7 +100,8 @@ def table(runs: list[RunStatus]) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as text, the last column as wide as it is."""
+    """Return rows of cells as text, the last column as wide as it is; what a log has put into a cell steers no terminal."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 

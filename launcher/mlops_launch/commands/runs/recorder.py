@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from mlops_launch import contract
 from mlops_launch.commands.runs.archive import ArchivedRun, Position
 from mlops_launch.commands.runs.display import Display
-from mlops_launch.core.log.lines import LineReader, Metrics, is_result
+from mlops_launch.core.log.lines import Cut, LineReader, Metrics, is_result
 from mlops_launch.core.record import RunRecord
 
 CHUNK = 1 << 20  # bytes
@@ -27,21 +27,24 @@ class Recorder:
         self._reader = LineReader()
         self._metrics = Metrics()
         self._written_at = 0.0
-        self._failed = False
+        self._said: set[str] = set()  # what has failed
 
     def take(self, chunk: bytes) -> None:
-        """Take a chunk of the output."""
-        with self._said_once():
+        """Take a chunk of the output. Nothing in it, and no defect in what reads or shows it, ends the run."""
+        with self._said_once(f"the archive cannot be written: {self._run.folder}"):
             rest = memoryview(chunk)
             while rest:
                 rest = rest[self._log.write(rest) :]
-        self._show(self._reader.feed(chunk))
+        with self._said_once("the log cannot be shown, the archive has it"):
+            self._show(self._reader.feed(chunk))
 
     def end(self) -> None:
         """Take the end of the output."""
-        self._show(self._reader.end())
+        with self._said_once("the log cannot be shown, the archive has it"):
+            self._show(self._reader.end())
         self._display.end()
-        self._log.close()
+        with self._said_once(f"the archive cannot be written: {self._run.folder}"):
+            self._log.close()
 
     @property
     def size(self) -> int:
@@ -50,7 +53,7 @@ class Recorder:
 
     def place(self, position: Position) -> None:
         """Write how far the log has come."""
-        with self._said_once():
+        with self._said_once(f"the archive cannot be written: {self._run.folder}"):
             self._run.write_position(position)
 
     def show_archived(self) -> None:
@@ -66,12 +69,12 @@ class Recorder:
             for line in file:
                 self._metrics.read(line.rstrip(b"\n"))
                 if is_result(line) and not before:
-                    self._display.show([line.rstrip(b"\n")], [False], {})
+                    self._display.show(Cut(lines=(line.rstrip(b"\n"),)), [False], {})
         self.record = self.record.at(step=self._metrics.step, result=self._metrics.result)
 
-    def _show(self, lines: list[bytes]) -> None:
-        steps = [self._metrics.read(line) for line in lines]
-        self._display.show(lines, steps, self._metrics.step)
+    def _show(self, cut: Cut) -> None:
+        steps = [self._metrics.read(line) for line in cut.lines]
+        self._display.show(cut, steps, self._metrics.step)
         self.record = self.record.at(step=self._metrics.step, result=self._metrics.result)
         now = time.monotonic()
         if any(steps) and now - self._written_at > RECORD_S:
@@ -80,17 +83,18 @@ class Recorder:
 
     def write(self, record: RunRecord) -> None:
         """Write the record; a full disk is said and stops nothing."""
-        with self._said_once():
+        with self._said_once(f"the archive cannot be written: {self._run.folder}"):
             self._run.write(record)
 
     @contextmanager
-    def _said_once(self) -> Iterator[None]:
+    def _said_once(self, failed: str) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            if not self._failed:
-                self._failed = True
-                self._display.say(f"Warning: the archive cannot be written: {self._run.folder}: {error.strerror}")
+        except Exception as error:  # whatever it is, the job is worth more
+            if failed not in self._said:
+                self._said.add(failed)
+                reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+                self._display.say(f"Warning: {failed}: {reason}")
 
 
 def may_retry(record: RunRecord) -> bool:

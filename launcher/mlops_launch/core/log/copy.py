@@ -31,7 +31,7 @@ def part(starts: str, size: int, host: str, started: datetime) -> Part | None:
         host: the pod's hostname.
         started: when its container started.
     """
-    lines = [contract.parse_fields(line) for line in starts.splitlines()]
+    lines = [contract.parse_fields(line) for line in starts.split("\n")]
     known = [fields for fields in lines if {"offset", "time", "host"} <= fields.keys()]
     for fields, following in zip(known, [*known[1:], {"offset": str(size)}], strict=True):
         if fields["host"] == host and float(fields["time"]) >= started.timestamp():

@@ -1,30 +1,76 @@
-"""The figures in a training's log: the newest step line and the result line."""
+"""A log cut into lines, and the figures in it: the newest step line and the result line."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from typing import Final
 
-from mlops_launch.contract import RESULT, STEP, Value, parse_fields
+from mlops_launch.contract import OUT_OF_MEMORY, RESULT, STEP, Value, parse_fields
 
-_STEP_PREFIX = f"{STEP}=".encode()
-_RESULT_PREFIX = f"{RESULT} ".encode()
+HELD: Final = 1 << 16  # bytes of a line whose end is waited for; a longer one says nothing to us
+_STEP_PREFIX: Final = f"{STEP}=".encode()
+_RESULT_PREFIX: Final = f"{RESULT} ".encode()
+_OURS: Final = (_STEP_PREFIX, _RESULT_PREFIX, f"{OUT_OF_MEMORY} ".encode())
+_STEPS: Final = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
+_LONGEST_NUMBER: Final = 32  # letters
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A chunk of a log, cut at line feeds.
+
+    Args:
+        rest: more of the line that `opened` has begun, with its line feed if it ends here.
+        lines: whole lines, without their line feeds.
+        opened: the beginning of a line that is passed on before its end has come.
+    """
+
+    rest: bytes = b""
+    lines: tuple[bytes, ...] = ()
+    opened: bytes = b""
+
+    @property
+    def parts(self) -> list[bytes]:
+        """All of it as lines without their ends; each part of a line that was too long to wait for is one."""
+        return [*filter(None, [self.rest.removesuffix(b"\n")]), *self.lines, *filter(None, [self.opened])]
 
 
 class LineReader:
-    """Cuts a stream of chunks into lines."""
+    """Cuts a stream of chunks into lines; what cannot become a line that says something to us is passed on at once.
 
-    def __init__(self) -> None:
-        self._rest = b""
+    Args:
+        wait: for the end of every line, up to HELD bytes.
+    """
 
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the lines that `chunk` completes, without their line ends."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return lines
+    def __init__(self, wait: bool = False) -> None:
+        self._wait = wait
+        self._held = b""  # the beginning of a line
+        self._inside = False  # of a line whose beginning was passed on
 
-    def end(self) -> list[bytes]:
+    def feed(self, chunk: bytes) -> Cut:
+        """Return what `chunk` brings."""
+        rest = b""
+        if self._inside:
+            end = chunk.find(b"\n") + 1
+            if not end:
+                return Cut(rest=chunk)
+            rest, chunk, self._inside = chunk[:end], chunk[end:], False
+        *lines, self._held = (self._held + chunk).split(b"\n")
+        if self._waits():
+            return Cut(rest, tuple(lines))
+        opened, self._held, self._inside = self._held, b"", True
+        return Cut(rest, tuple(lines), opened)
+
+    def end(self) -> Cut:
         """Return the last line if it had no line end."""
-        rest, self._rest = self._rest, b""
-        return [rest] if rest else []
+        held, self._held, self._inside = self._held, b"", False
+        return Cut(lines=(held,)) if held else Cut()
+
+    def _waits(self) -> bool:
+        held = self._held
+        ours = self._wait or any(held.startswith(prefix) or prefix.startswith(held) for prefix in _OURS)
+        return not held or ours and len(held) <= HELD
 
 
 @dataclass
@@ -40,21 +86,23 @@ class Metrics:
     result: dict[str, Value] = field(default_factory=dict)
 
     def read(self, line: bytes) -> bool:
-        """Take in a line of the log; return whether it was a step line."""
+        """Take in a line of the log, whatever is in it; return whether it was a step line."""
+        if len(line) > HELD:
+            return False
         if line.startswith(_STEP_PREFIX):
             fields = typed_fields(line.decode(errors="replace"))
-            done, _, total = str(fields.pop(STEP)).partition("/")
-            if done.isdigit() and total.isdigit():
-                self.step = {"step": int(done), "steps": int(total), **fields}
+            found = _STEPS.fullmatch(str(fields.pop(STEP, "")))
+            if found is not None:
+                self.step = {"step": 0, "steps": 0, **fields} | {"step": int(found[1]), "steps": int(found[2])}
                 return True
-        elif line.startswith(_RESULT_PREFIX):
+        elif is_result(line):
             self.result = typed_fields(line.decode(errors="replace"))
         return False
 
 
 def is_result(line: bytes) -> bool:
     """Return whether a line of the log is the result line."""
-    return line.startswith(_RESULT_PREFIX)
+    return line.startswith(_RESULT_PREFIX) and len(line) <= HELD
 
 
 def typed_fields(line: str) -> dict[str, Value]:
@@ -67,7 +115,8 @@ def typed_fields(line: str) -> dict[str, Value]:
 
 
 def _typed(text: str) -> Value:
-    if "_" in text:  # Python reads 1_000 as a number
+    # Python reads 1_000 and the digits of every script as a number.
+    if "_" in text or not text.isascii() or len(text) > _LONGEST_NUMBER:
         return text
     for kind in (int, float):
         try:

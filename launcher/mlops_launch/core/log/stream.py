@@ -1,9 +1,9 @@
 """Put the log of a container together again from connections that break: no line twice, no loss unsaid. No I/O.
 
-A log comes as chunks of `TIMESTAMP TEXT` lines. A new connection asks for the lines since a time, which the server
-rounds down to a second, so that lines come again; they are recognized by timestamp and text, in their order. The
-server has the container's current file only: when the last line that is known does not come back, the file was
-rotated since, and lines may be missing. That is a `Gap`.
+A log comes as chunks of `TIMESTAMP TEXT` lines; a line ends at a line feed, whatever else is in it. Each connection brings the
+container's current file from its beginning, and the lines that are known are found in it by timestamp and text, so that a
+clock that is set back neither hides a line nor doubles one. The server has the current file only: when the last line that
+is known is not in it, the file was rotated since, and lines may be missing. That is a `Gap`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Final
 
-WINDOW: Final = 1 << 18  # bytes of known lines, to recognize them when they come again
+from mlops_launch.core.log.search import Search
+
+LONG: Final = 1 << 16  # bytes of a line whose end is waited for; a longer one is handed on as it comes
+KEY: Final = 1 << 10  # bytes by which a longer one is known again
 REMEMBERED: Final = 20_000  # pieces whose times are kept, to place a rotation
-_PREFIX: Final = re.compile(rb"^\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) ")
+_STAMP: Final = re.compile(rb"^\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) ", re.MULTILINE)
+_STAMP_SIZE: Final = 64  # bytes; a timestamp is shorter
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,16 @@ class Gap:
 
 @dataclass(frozen=True)
 class Mark:
-    """Up to here all lines have been handed on: what another `LogStream` needs to go on from here.
+    """Up to here all lines have been handed on: what another `LogStream` needs to resume from here.
 
     Args:
-        lines: the last ones, all of the newest timestamp, timestamps included.
+        lines: the last ones, all of one timestamp, timestamps included; of a long one its beginning.
     """
 
     lines: tuple[bytes, ...]
+
+
+Piece = bytes | Gap
 
 
 class LogStream:
@@ -52,24 +59,23 @@ class LogStream:
 
     def __init__(self, mark: Mark | None = None) -> None:
         self.first: str | None = None  # timestamp of the first line
+        self.unsure = False  # the file is another one than before: only its end tells whether the last known line is in it
         self._heard = self._words = False  # lines of the log, other lines: since `begin`
         self._rest = b""  # of a line whose end has not come
-        self._recent: deque[bytes] = deque()  # whole lines, timestamps included
-        self._recent_size = 0
-        self._forgot = False
+        self._last: list[bytes] = list(mark.lines) if mark else []  # keys of the last lines, all of one timestamp
+        self._open = 0  # bytes that were handed on of the last one, when its end was not
+        self._lost = False  # the last line is in the file no more
+        self._search: Search | None = None
+        self._file = self._head = b""  # key of the first line: of the file that was read before, of this connection's
+        self._inside = self._passing = False  # a long line has begun; it is handed on
+        self._size = 0  # of the long line, so far
         self._times: deque[tuple[bytes, bytes]] = deque(maxlen=REMEMBERED)  # of each piece: its first line's, its last line's
         self._gaps: list[Gap] = []
-        self._known: list[bytes] = []  # what may come again
-        self._floor: bytes = b""
-        self._again: list[bytes] = []  # what has come again so far
-        self._shift = 0  # `_again` equals `_known` from here on
-        if mark is not None:
-            self._new(b"".join(mark.lines))
 
     @property
     def synced(self) -> bool:
         """Whether all that has come since `begin` is understood: the last known line has come again."""
-        return not self._known
+        return self._search is None and not self._lost
 
     @property
     def refused(self) -> bool:
@@ -79,39 +85,39 @@ class LogStream:
     @property
     def last(self) -> str | None:
         """The timestamp of the last line."""
-        return _stamp(self._tail()[-1:]) if self._recent else None
-
-    @property
-    def since(self) -> str | None:
-        """The time to ask the next connection from; None for the whole log."""
-        return _stamp(self._tail())
+        return _stamp(self._last[-1]) if self._last else None
 
     @property
     def mark(self) -> Mark | None:
-        """Where it has come to; None at the beginning and while lines come again."""
-        if not self._recent or not self.synced:
-            return None
-        last = self._times[-1][1]
-        lines: list[bytes] = []
-        for piece in reversed(self._recent):
-            found = piece.splitlines(keepends=True)
-            same = [line for line in found if _moment(line) == last]
-            lines[:0] = same
-            if len(same) < len(found):
-                break
-        return Mark(tuple(lines))
+        """Where it has come to; None at the beginning, inside a long line, and while lines come again."""
+        return Mark(tuple(self._last)) if self._last and self.synced and not self._open else None
 
     def begin(self) -> None:
-        """Start a connection that was asked from `since`."""
-        self._rest, self._again, self._shift = b"", [], 0
-        self._heard = self._words = False
-        self._known = self._tail()
-        self._floor = _moment(self._known[0]) if self._known else b""
+        """Start a connection, which brings the file from its beginning."""
+        self._rest = self._head = b""
+        self._heard = self._words = self._inside = self._passing = False
+        self._search = Search(self._last) if self._last and not self._lost else None
 
-    def feed(self, chunk: bytes) -> list[bytes | Gap]:
+    def feed(self, chunk: bytes) -> list[Piece]:
         """Return the text of new lines, with line ends and without timestamps, and gaps, in order."""
-        whole, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
-        return self._lines(whole + newline) if newline else []
+        found: list[Piece] = []
+        if self._inside:
+            part, newline, chunk = chunk.partition(b"\n")
+            found += self._more(part + newline)
+            if not newline:
+                return found
+        lines, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
+        found += self._lines(lines + newline)
+        if len(self._rest) >= LONG:
+            found += self._begin_long(self._rest)
+            self._rest = b""
+        return found
+
+    def settle(self) -> None:
+        """The file has been read to its end: a last known line that was not in it is lost. What is in it comes with the next connection."""
+        if self._search is not None and self._heard:
+            self._search, self._lost, self._open = None, True, 0
+        self.unsure = self.unsure and self._search is not None
 
     def rotated(self, head: str) -> list[Gap] | None:
         """Return the gap that a rotation may have torn, none when it is known already; None when the log is not there yet.
@@ -132,82 +138,130 @@ class LogStream:
         self._gaps.append(Gap(after.decode(), before.decode()))
         return self._gaps[-1:]
 
-    def end(self, complete: bool = True) -> list[bytes | Gap]:
+    def end(self, complete: bool = True) -> list[Piece]:
         """Return what is left: a last line without its end; a gap when lines may be missing at the end.
 
         Args:
             complete: the last connection came to the log's end; a gap all the same when the last known line was not in it.
         """
-        found = self._lines(self._rest + b"\n") if _PREFIX.match(self._rest) else []
+        found = self._new(self._rest) if self._search is None and self._rest else []
         self._rest = b""
-        if self._known or not complete:
+        if not (self.synced and complete):
             found.append(Gap(self.last, None))
-            self._known = []
+            self._search, self._lost = None, False
         return found
 
-    def _lines(self, lines: bytes) -> list[bytes | Gap]:
-        if not self._known:
-            return self._new(lines)
-        pieces = lines.splitlines(keepends=True)
-        for number, line in enumerate(pieces, 1):
-            if not _PREFIX.match(line):
-                self._words = True
-                continue
-            self._heard = True
-            if _moment(line) < self._floor:
-                continue
-            self._again.append(line)
-            found = self._align()
-            if found is not None:
-                return found + self._new(b"".join(pieces[number:]))
-        return []
+    def _lines(self, lines: bytes) -> list[Piece]:
+        """Take whole lines."""
+        found: list[Piece] = []
+        begin = 0
+        while self._search is not None and begin < len(lines):
+            begin = self._search.skip(lines, begin)
+            end = lines.find(b"\n", begin) + 1 or len(lines)
+            found += self._again(lines[begin:end])
+            begin = end
+        return found + self._new(lines[begin:])
 
-    def _align(self) -> list[bytes | Gap] | None:
-        """Return what is new in `_again` when that is clear, else None.
+    def _again(self, line: bytes) -> list[Piece]:
+        """Take a line, or the beginning of a long one, that may be known."""
+        if not line or not _STAMP.match(line):
+            self._words = self._words or bool(line)
+            return []
+        assert self._search is not None
+        self._heard, self._head = True, self._head or _key(line)
+        new = self._search.take(_key(line))
+        self.unsure = new is None and not self._search.at_head and self._head != self._file
+        if new is None:
+            return []
+        self._search, self._file = None, self._head
+        if not new:
+            return self._resume(line)
+        # One of the file's first lines was taken for a known one, of which there were several.
+        cut = self._open or not all(key.endswith(b"\n") for key in new[:-1])
+        self._open, self._lost = 0, bool(cut)
+        earlier = [] if cut else self._new(b"".join(new[:-1]))
+        return earlier + (self._new(line) if line.endswith(b"\n") else self._new_long(line))
 
-        The longest overlap counts: `_again` is compared with all that is known, then with ever shorter ends of it.
-        """
-        known, again = self._known, self._again
-        while True:
-            overlap = len(known) - self._shift
-            if again[:overlap] == known[self._shift : self._shift + len(again)]:
-                break
-            self._shift += 1
-        if len(again) < overlap:
-            return None
-        found: list[bytes | Gap] = [] if overlap else [Gap(_stamp(known[-1:]), _stamp(again))]
-        self._gaps += [gap for gap in found if isinstance(gap, Gap)]
-        self._known, self._again = [], []
-        return found + self._new(b"".join(again[overlap:]))
+    def _resume(self, line: bytes) -> list[Piece]:
+        """Take the last known line, or its beginning: hand on what was not before."""
+        handed_on, whole = self._open, line.endswith(b"\n")
+        if not handed_on:
+            return []
+        self._passing, self._size = not whole, len(line)
+        self._open = 0 if whole else max(handed_on, len(line))
+        return [line[handed_on:]] if len(line) > handed_on else []
 
-    def _new(self, lines: bytes) -> list[bytes | Gap]:
-        text = _strip(lines)
-        if text is None:
-            kept = [line for line in lines.splitlines(keepends=True) if _PREFIX.match(line)]
-            self._words = self._words or len(kept) < lines.count(b"\n")
+    def _begin_long(self, beginning: bytes) -> list[Piece]:
+        self._inside, self._passing = True, False
+        if self._search is not None:
+            return self._again(beginning)
+        if not _STAMP.match(beginning):
+            self._words = True
+            return []
+        return self._new_long(beginning)
+
+    def _new_long(self, beginning: bytes) -> list[Piece]:
+        found = self._new(beginning)
+        self._passing, self._size, self._open = True, len(beginning), len(beginning)
+        return found
+
+    def _more(self, part: bytes) -> list[Piece]:
+        """Take more of a long line."""
+        self._inside = not part.endswith(b"\n")
+        if not self._passing:
+            return []
+        known = max(0, self._open - self._size)
+        self._size += len(part)
+        self._open = max(self._open, self._size) if self._inside else 0
+        return [part[known:]] if len(part) > known else []
+
+    def _new(self, lines: bytes) -> list[Piece]:
+        """Take new lines; the last one may lack its end."""
+        text, count = _STAMP.subn(b"", lines)
+        if count < lines.count(b"\n") + (not lines.endswith(b"\n")):
+            kept = [line for line in _split(lines) if _STAMP.match(line)]
+            self._words = self._words or bool(lines)
             lines = b"".join(kept)
-            text = b"".join(line.partition(b" ")[2] for line in kept)
-        self._heard = self._heard or bool(lines)
+            text = b"".join(_STAMP.sub(b"", line, count=1) for line in kept)
         if not lines:
             return []
-        if self.first is None:
-            self.first = _stamp([lines[:64]])
-        self._times.append((_moment(lines[:64]), _moment(lines[lines.rfind(b"\n", 0, -1) + 1 :])))
-        self._recent.append(lines)
-        self._recent_size += len(lines)
-        # Lines of one timestamp are forgotten together: half of them could not be told from new ones when all come again.
-        while self._recent_size - len(self._recent[0]) >= WINDOW and _moment(self._recent[1][:64]) < self._times[-1][1]:
-            self._recent_size -= len(self._recent.popleft())
-            self._forgot = True
-        return [text]
+        first = _stamp(lines)
+        self._heard = True
+        if not self._head:
+            self._head = self._file = _key(lines[: lines.find(b"\n") + 1] or lines)
+        self.first = self.first or first
+        found: list[Piece] = [Gap(self.last, first)] if self._lost else []
+        self._gaps += [gap for gap in found if isinstance(gap, Gap)]
+        self._lost = False
+        self._remember(lines)
+        self._times.append((_moment(lines), _moment(self._last[-1])))
+        return [*found, text]
 
-    def _tail(self) -> list[bytes]:
-        """Return the last lines, beginning where the timestamp changes: the server can be asked from there."""
-        lines = b"".join(self._recent).splitlines(keepends=True)
-        if not self._forgot:
-            return lines
-        moments = [_moment(line) for line in lines]
-        return next((lines[n:] for n in range(1, len(lines)) if moments[n] > max(moments[n - 1], moments[0])), lines[-1:])
+    def _remember(self, lines: bytes) -> None:
+        """Keep the last lines, all that have the newest timestamp."""
+        end, keys = len(lines), []
+        newest = None
+        while end:
+            begin = lines.rfind(b"\n", 0, end - 1) + 1
+            stamp = _stamp(lines[begin : begin + _STAMP_SIZE])
+            newest = newest or stamp
+            if stamp != newest:
+                break
+            keys.append(_key(lines[begin:end]))
+            end = begin
+        if end or self.last != newest:
+            self._last = []
+        self._last = [*self._last, *reversed(keys)]
+
+
+def _key(line: bytes) -> bytes:
+    """Return what a line is known by: itself, or the beginning of a long one, which has no line end."""
+    return line if len(line) <= LONG and line.endswith(b"\n") else line[:KEY].rstrip(b"\n")
+
+
+def _split(lines: bytes) -> list[bytes]:
+    *whole, rest = lines.split(b"\n")
+    return [line + b"\n" for line in whole] + ([rest] if rest else [])
 
 
 def _inside(moment: bytes, gap: Gap) -> bool:
@@ -215,28 +269,19 @@ def _inside(moment: bytes, gap: Gap) -> bool:
     return after <= moment <= before
 
 
-def _strip(lines: bytes) -> bytes | None:
-    """Return whole lines without their timestamps when all are of one day and zone, else None: in a tenth of the time."""
-    prefix = _PREFIX.match(lines)
-    if prefix is None:
-        return None
-    day, size = lines[:11], prefix.end()
-    pieces = lines.split(b"\n")
-    if lines.count(b"\n" + day) != len(pieces) - 2:
-        return None
-    return b"\n".join([piece[size:] for piece in pieces])
-
-
-def _stamp(lines: list[bytes]) -> str | None:
-    return lines[0].partition(b" ")[0].decode() if lines else None
+def _stamp(line: bytes) -> str:
+    return line[:_STAMP_SIZE].partition(b" ")[0].decode(errors="replace")
 
 
 def _moment(line: bytes) -> bytes:
     """Return a line's timestamp in UTC, so that it can be compared as text."""
-    stamp = line.partition(b" ")[0]
+    stamp = line[:_STAMP_SIZE].partition(b" ")[0]
     if stamp.endswith(b"Z"):
         return stamp
-    clock, zone = stamp[:-6].decode(), stamp[-6:].decode()
+    clock, zone = stamp[:-6].decode(errors="replace"), stamp[-6:].decode(errors="replace")
     seconds, _, fraction = clock.partition(".")
-    utc = datetime.fromisoformat(seconds + zone).astimezone(timezone.utc)
+    try:
+        utc = datetime.fromisoformat(seconds + zone).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return stamp
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{fraction or '0'}Z".encode()

@@ -21,6 +21,7 @@ HEAD_S: Final = 5.0  # from a container's start to its first line, without a tho
 LAST_TRIES_S: Final = 60.0  # to read the end of a log for sure
 LONGEST_PAUSE_S: Final = 2.0
 MARK_S: Final = 1.0  # between two marks
+SEARCH_S: Final = 30.0  # to find the last known line in a file; a file of 10 MiB takes less than a second
 
 Take = Callable[[bytes | Gap], None]
 
@@ -97,14 +98,15 @@ class Follower:
             state = self._look()  # first, so that what was written before the end is read for sure
             if state == GONE:
                 break
-            read = self._connection(follow=state == RUNNING)
+            unsure = self._log.unsure
+            read = self._connection(follow=state == RUNNING and not unsure)
             whole = whole if read is None else read and self._log.synced
             if state == ENDED:
                 last_try = min(last_try, self._cluster.host.monotonic() + LAST_TRIES_S)
                 if read and whole or self._cluster.host.monotonic() > last_try:
                     break
             pause = 0.1 if self._log.last != before else min(2 * pause, LONGEST_PAUSE_S)
-            if not (whole and self._look() != RUNNING):
+            if self._log.unsure == unsure and not (whole and self._look() != RUNNING):
                 self._stop.wait(pause)
         if not self._stop.is_set():
             self._hand_on(self._log.end(whole))
@@ -125,10 +127,9 @@ class Follower:
             ApiError: not allowed.
             LauncherError: it failed, and `strict`.
         """
-        since = self._log.since or self._since
         query = {"container": self._container.name, "timestamps": "true"}
         query |= {"follow": "true"} if follow else {}
-        query |= {"sinceTime": since} if since else {}
+        query |= {"sinceTime": self._since} if self._since else {}
         try:
             stream = self._cluster.open(self._path, READ_S, **query)
         except LauncherError as error:
@@ -137,12 +138,19 @@ class Follower:
             return None
         self._allowed = True
         self._log.begin()
+        begun = self._cluster.host.monotonic()
         try:
             while not self._stop.is_set():
                 chunk = stream.read()
                 if not chunk:
+                    if not follow:
+                        self._log.settle()
                     return None if self._log.refused else True
                 self._hand_on(self._log.feed(chunk))
+                if follow and not self._log.synced and self._cluster.host.monotonic() > begun + SEARCH_S:
+                    self._log.unsure = True
+                if follow and self._log.unsure:
+                    return False
         except LauncherError:
             if strict:
                 raise

@@ -26,7 +26,7 @@ from mlops_launch.core.log.stream import Gap, LogStream, Mark
 from mlops_launch.core.record import BY_DETACHING, BY_TIMEOUT
 from mlops_launch.core.workload import kinds, state
 from mlops_launch.core.workload.model import Workload
-from mlops_launch.errors import LauncherError
+from mlops_launch.errors import LauncherError, as_launcher_error
 
 TICK_S: Final = 0.2
 MARK_S: Final = 30.0  # from the container's end to the operator's word on it
@@ -197,11 +197,15 @@ class Session:
 
     def _read_log(self, container: Container, uid: str, mark: Mark | None) -> None:
         put = self._items.put
+        end: Item = None
         try:
             Follower(self._cluster, container, lambda: self._look(uid), put, begin=mark, mark=put).run()
-        except LauncherError as error:
-            self._items.put(error)
-        self._items.put(None)
+        except ApiError as error:
+            put(error)
+        except BaseException as error:  # the run must not wait for a reader that is dead
+            end = as_launcher_error(error)
+        finally:
+            put(end)
 
     def _show(self) -> None:
         """Hand on what has come, for a moment."""
@@ -222,6 +226,8 @@ class Session:
                     self._listener.mark(tuple(self._read), self._following, item)
                 elif isinstance(item, ApiError):
                     self._say(f"Warning: the log cannot be read: {item.message}")
+                else:
+                    raise item
                 item = self._items.get_nowait()
         except queue.Empty:
             pass

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mlops_launch.clients.cluster import Cluster, Json
-from mlops_launch.clients.refusals import ApiError
+from mlops_launch.clients.refusals import ApiError, Disconnected
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.model import Workload
-from mlops_launch.errors import LauncherError
+from mlops_launch.errors import LauncherError, as_launcher_error
 
 WATCH_S: Final = 300  # of one watch; the server ends it then, and another begins
 SILENCE_S: Final = 90.0  # without a word, not even a bookmark: the connection is dead
@@ -54,11 +54,11 @@ class Watched:
                     self._list()
                 self._watch()
                 pause = 0.1
-            except LauncherError as error:
-                if isinstance(error, ApiError):
+            except Exception as error:  # not a word of the server, nor a defect of ours, may leave the run waiting for a dead thread
+                if not isinstance(error, Disconnected):
                     self._version = None  # 410: too old; or the server has forgotten it
                 with self._changed:
-                    self.failure = error
+                    self.failure = as_launcher_error(error)
                     self.failing_since = self.failing_since or self._cluster.host.monotonic()
                 self._ended.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)

@@ -74,11 +74,11 @@ class WorkerLogs:
                         file.write(f"{gap_text(piece)}\n".encode())
                         return
                     file.write(piece)
-                    for line in reader.feed(piece):
+                    for line in reader.feed(piece).lines:
                         found = ends.memory_line(line)
                         if found is not None:
                             self.memory_lines.append(dict(found))
 
                 Follower(self._cluster, container, lambda: look(uid), take, stop=self._stop, watch_rotation=False).run()
         except (LauncherError, OSError):
-            pass  # not allowed, or the disk is full: the training's own log says so too
+            pass  # not allowed, or the disk is full: the job's own log says so too
