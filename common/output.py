@@ -1,21 +1,30 @@
-"""The output folder: one writer at a time, the log's lines and their machine-readable twin."""
+"""The output folder: one writer at a time, its small files mended after a kill, the log's lines."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from common.errors import TrainingError
 from common.files import io_error as io_error  # models import it from here
-from common.files import replace_file
-from mlops_launch.contract import METRICS_FILE, ExitCode, Value
+from common.files import partial_of, replace_file
+from mlops_launch.contract import METRICS_FILE, RESULT_FILE, ExitCode, Value
 
-LOCK_FILE = ".lock"
+LOCK_FILE: Final = ".lock"
+# What a killed run may leave: of this version, and of the first one.
+_LEFTOVERS: Final = (partial_of(Path(METRICS_FILE)).name, partial_of(Path(RESULT_FILE)).name, "metrics.partial")
+# A file system that cannot lock; a network file system mounted without its lock service.
+_NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+Record = Mapping[str, Any]
 
 
 class OutputFolder:
@@ -25,65 +34,120 @@ class OutputFolder:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] = (path / LOCK_FILE).open("a+", encoding="utf-8")
+            # Not through a link: whoever can write to the volume could have the lock empty another file.
+            descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise io_error(error, f"write to the output folder {path}") from error
+        self._lock = os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "another training"
+            _take(self._lock, path)
+        except BaseException:
             self.close()
-            raise TrainingError(
-                f"the output folder is in use by {holder}: {path}",
-                "wait for it, stop it, or set another OUTPUT_DIR",
-                ExitCode.CANNOT_CREATE,
-            ) from error
-        except OSError as error:
-            raise io_error(error, f"lock the output folder {path}") from error
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
-        self._lock.flush()
+            raise
+        for name in _LEFTOVERS:
+            with contextlib.suppress(OSError):
+                (path / name).unlink()
 
     def close(self) -> None:
         """Let the folder go; the end of the process does it too."""
         self._lock.close()
 
-    def rewind_metrics(self, step: int) -> None:
-        """Drop the metrics of steps after `step`: a resumed training writes them again."""
+    def rewind_metrics(self, step: int) -> list[Record]:
+        """Drop the metrics of steps after `step`, which a resumed run writes again, and what is not legible, aloud; return the rest."""
         path = self.path / METRICS_FILE
-        if not path.exists():
-            return
-        kept = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if _step_of(line) <= step]
-        replace_file(path, lambda file: file.write("".join(kept).encode()))
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise io_error(error, f"read {METRICS_FILE}") from error
+        lines = [line for line in data.split(b"\n") if line]
+        records = [(line, record) for line in lines if (record := _record(line)) is not None]
+        if len(records) < len(lines):
+            talk(f"warning: lines of {METRICS_FILE} that a killed run has left illegible are dropped: {len(lines) - len(records)}")
+        kept = [(line, record) for line, record in records if record["step"] <= step]
+        # Each with its newline, which a kill may have cut off.
+        content = b"".join(line + b"\n" for line, _ in kept)
+        if content != data:
+            try:
+                replace_file(path, lambda file: file.write(content))
+            except OSError as error:
+                raise io_error(error, f"write {METRICS_FILE}") from error
+        return [record for _, record in kept]
 
     def write_metrics(self, record: Mapping[str, Value]) -> None:
         """Append one JSON line to metrics.jsonl."""
         try:
             with (self.path / METRICS_FILE).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(record) + "\n")
+                stream.write(_json(record) + "\n")
         except OSError as error:
             raise io_error(error, f"write {METRICS_FILE}") from error
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a small JSON file whole or not at all."""
+        content = (_json(value, indent=2) + "\n").encode()
         try:
-            replace_file(self.path / name, lambda file: file.write((json.dumps(value, indent=2) + "\n").encode()))
+            replace_file(self.path / name, lambda file: file.write(content))
         except OSError as error:
             raise io_error(error, f"write {name}") from error
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Return a JSON file of the folder, or None where there is none."""
-        path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        """Return a JSON file of the folder that has a `step`; None where there is none, or it is damaged, which is said."""
+        try:
+            data = (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise io_error(error, f"read {name}") from error
+        value = _parse(data)
+        if value is None:
+            talk(f"warning: {name} is damaged and does not count")
+        return value
 
 
-def _step_of(line: str) -> float:
-    """Return the step of a metrics line; infinity for half a line, which a killed writer may leave."""
+def _take(lock: IO[str], path: Path) -> None:
+    """Lock the folder by its open lock file, and write into that who holds it."""
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return float("inf")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+        lock.flush()
+    except BlockingIOError as error:
+        holder = lock.read(200).strip() or "another run"
+        raise TrainingError(
+            f"the output folder is in use by {holder}: {path}",
+            "wait for it, stop it, or set another OUTPUT_DIR",
+            ExitCode.CANNOT_CREATE,
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise io_error(error, f"lock the output folder {path}") from error
+        raise TrainingError(
+            f"the file system of the output folder has no locks, two runs could overwrite each other: {path}",
+            "mount the volume with locks (`flock`; NFS without `nolock`), or set OUTPUT_DIR on another volume",
+            ExitCode.CANNOT_CREATE,
+        ) from error
+
+
+def _record(line: bytes) -> Record | None:
+    """Return a line of metrics.jsonl, or None where it is not one: a killed writer leaves half a line, a power cut zeros."""
+    record = _parse(line)
+    return record if record is not None and isinstance(record.get("kind"), str) else None
+
+
+def _parse(data: bytes) -> dict[str, Any] | None:
+    """Return a JSON object with a `step`, or None."""
+    try:
+        value = json.loads(data.decode())
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and type(value.get("step")) is int else None
+
+
+def _json(value: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return JSON, which has no word for a number that is not finite: null."""
+    finite = {name: None if isinstance(item, float) and not math.isfinite(item) else item for name, item in value.items()}
+    return json.dumps(finite, indent=indent, allow_nan=False)
 
 
 def say(line: str) -> None:

@@ -6,11 +6,15 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from common.errors import TrainingError
-from common.output import OutputFolder, io_error, say
-from mlops_launch.contract import METRICS_FILE, STEP, TENSORBOARD_FOLDER, ExitCode, Value, format_fields
+from common.files import io_error
+from common.output import OutputFolder, say
+from common.summaries import Summaries
+from mlops_launch.contract import STEP, TENSORBOARD_FOLDER, Value, format_fields
+
+# Of the last evaluation, in the result line.
+_RESULT: Final = ("top1", "top5", "loss")
 
 
 class Recorder:
@@ -32,24 +36,17 @@ class Recorder:
         self._all_images = self._all_seconds = 0.0
         self._rate = 0.0
         self._final: dict[str, Value] = {}
-        self._summaries: Any = None
+        self._evaluated: set[int] = set()
+        self._summaries: Summaries | None = None
         if output is None:
             return
-        output.rewind_metrics(step)
-        self._evaluated = self._read_evaluated(output.path / METRICS_FILE)
+        records = output.rewind_metrics(step)
+        for record in records:
+            if record["kind"] == "evaluation":
+                self._evaluated.add(record["step"])
+                self._final |= {name: record[name] for name in _RESULT if isinstance(record.get(name), int | float)}
         if summaries:
-            import tensorflow as tf
-
-            self._summaries = tf.summary.create_file_writer(str(output.path / TENSORBOARD_FOLDER))
-
-    def _read_evaluated(self, path: Path) -> set[int]:
-        evaluated = set()
-        if path.exists():
-            for record in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
-                if record["kind"] == "evaluation":
-                    evaluated.add(record["step"])
-                    self._final |= {name: record[name] for name in ("top1", "top5", "loss") if name in record}
-        return evaluated
+            self._summaries = Summaries(output.path / TENSORBOARD_FOLDER, records)
 
     def has_evaluation(self, step: int) -> bool:
         """Return whether metrics.jsonl holds the evaluation after `step`; False on ranks that do not write."""
@@ -97,28 +94,14 @@ class Recorder:
             return
         record: dict[str, Value] = {"epoch": epoch, **figures}
         say("evaluation " + format_fields({"step": step} | record))
-        self._final |= {name: figures[name] for name in ("top1", "top5", "loss")}
+        self._final |= {name: figures[name] for name in _RESULT}
         self._write("evaluation", step, record)
 
     def _write(self, kind: str, step: int, record: Mapping[str, Value]) -> None:
         assert self._output is not None
         self._output.write_metrics({"kind": kind, "step": step, "time": round(time.time(), 3), **record})
-        if self._summaries is None:
-            return
-        import tensorflow as tf
-
-        try:
-            with self._summaries.as_default():
-                for name, value in record.items():
-                    if name != "epoch":
-                        tf.summary.scalar(f"{kind}/{name}", value, step=step)
-            self._summaries.flush()
-        except tf.errors.OpError as error:
-            raise TrainingError(
-                f"cannot write the summaries: {error.message}",
-                "free space on the output volume, or set MLOPS_SUMMARIES=false",
-                ExitCode.IO_ERROR,
-            ) from error
+        if self._summaries is not None:
+            self._summaries.write(kind, step, record)
 
     def final_figures(self) -> dict[str, Value]:
         """Return the last evaluation's figures and the rate over all timed steps."""
@@ -145,5 +128,8 @@ class SampleTrace:
     def write(self, step: int, records: Any) -> None:
         """Append one step's record numbers, int64 [n]."""
         if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"step": step, "records": records.numpy().tolist()}) + "\n")
+            try:
+                with self._path.open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps({"step": step, "records": records.numpy().tolist()}) + "\n")
+            except OSError as error:
+                raise io_error(error, f"write the trace of samples to {self._path}") from error
