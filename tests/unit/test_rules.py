@@ -59,8 +59,8 @@ def test_the_page_has_an_anchor_for_each_rule_and_links_to_it() -> None:
 def test_errors_come_first_then_the_order_of_the_lines() -> None:
     found = findings(env=("IMAGE_TAG=0.1.0\n", 'MLOPS_SEED=1 # here\nIMAGE_TAG="0.1.0"\r\n'))
     assert [(finding.severity, finding.line, finding.rule) for finding in found] == [
-        ("error", 3, "env-comment"),
         ("error", 4, "env-quoted"),
+        ("warning", 3, "env-comment"),
         ("warning", 4, "env-crlf"),
     ]
 

@@ -30,7 +30,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a comment behind a value": (
         dict(env=("MODEL_NAME=resnet50v1_5", "MODEL_NAME=resnet50v1_5 # the model")),
-        ["error env-comment mlops.env:10 the comment is part of the value of `MODEL_NAME`: resnet50v1_5 # the model"],
+        ["warning env-comment mlops.env:10 the comment is part of the value of `MODEL_NAME`: resnet50v1_5 # the model"],
     ),
     "a key twice": (
         dict(env=("IMAGE_TAG=0.1.0", "IMAGE_TAG=0.1.0\nIMAGE_TAG=0.2.0")),
@@ -57,8 +57,19 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["error env-missing mlops.env the key is missing: DATASET_DIR", "error env-unknown mlops.env:5 nothing reads this key: DATASETDIR"],
     ),
     "a key that nothing reads": (
-        dict(mode="single-node", env=("IMAGE_TAG=0.1.0", "IMAGE_TAG=0.1.0\nPEPPER=1")),
+        dict(env=("IMAGE_TAG=0.1.0", "IMAGE_TAG=0.1.0\nPEPPER=1")),
         ["error env-unknown mlops.env:4 nothing reads this key: PEPPER"],
+    ),
+    "a key of the user's own in a Pod, where it reaches the process": (
+        dict(mode="single-node", env=("IMAGE_TAG=0.1.0", "IMAGE_TAG=0.1.0\nPEPPER=1\nHTTPS_PROXY=http://proxy:3128\nTZ=Europe/Berlin")),
+        [],
+    ),
+    "a slip in a Pod": (
+        dict(mode="single-node", env=("IMAGE_TAG=0.1.0", "IMAGE_TAG=0.1.0\nMLOP_SEED=1\nHTTP_PROXI=x")),
+        [
+            "error env-unknown mlops.env:4 nothing reads this key: MLOP_SEED",
+            "error env-unknown mlops.env:5 nothing reads this key: HTTP_PROXI",
+        ],
     ),
     "a missing key": (
         dict(env=("IMAGE_TAG=0.1.0\n", ""), render_error="kubectl does not render the overlay: fieldPath `data.IMAGE_TAG` is missing"),

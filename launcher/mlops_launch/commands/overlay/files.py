@@ -8,14 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mlops_launch.commands.overlay.render import KUSTOMIZATION_NAMES, require_overlay
-from mlops_launch.core.overlay.files import OverlayFiles
+from mlops_launch.core.overlay.files import ENV_FILE, OverlayFiles
 from mlops_launch.errors import LauncherError
-
-_SUFFIXES = (".env", ".yaml", ".yml")
 
 
 def read_files(overlay: Path) -> OverlayFiles:
-    """Return the texts of the overlay: its kustomization, YAML and env files, and what the kustomization names below it.
+    """Return the texts of the overlay that kustomize reads: its kustomization, and the YAML and env files that it names.
 
     Raises:
         UsageError: `overlay` holds no kustomization.
@@ -23,11 +21,9 @@ def read_files(overlay: Path) -> OverlayFiles:
     """
     require_overlay(overlay)
     kustomization = next(name for name in KUSTOMIZATION_NAMES if (overlay / name).is_file())
-    texts = {path.name: read_text(path) for path in sorted(overlay.iterdir()) if path.suffix in _SUFFIXES and path.is_file()}
-    texts[kustomization] = read_text(overlay / kustomization)
-    files = OverlayFiles(str(overlay), kustomization, texts)
-    named = [name for name in (*files.patch_names, *files.env_file_names) if name not in texts and (overlay / name).is_file()]
-    return files.with_texts({name: read_text(overlay / name) for name in named})
+    files = OverlayFiles(str(overlay), kustomization, {kustomization: read_text(overlay / kustomization)})
+    names = [*files.reach.yaml, *(files.reach.env or [ENV_FILE])]
+    return files.with_texts({name: read_text(overlay / name) for name in names if (overlay / name).is_file()})
 
 
 def read_text(path: Path) -> str:

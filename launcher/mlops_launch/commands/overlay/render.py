@@ -61,8 +61,14 @@ def require_version(version: Completed) -> None:
 
 
 def parse_objects(text: str) -> list[dict[str, Any]]:
-    """Return the objects of a multi-document YAML text, in order."""
-    import yaml
+    """Return the objects of a multi-document YAML text that kustomize printed, in order.
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return [document for document in yaml.load_all(text, Loader=loader) if document]
+    Raises:
+        LauncherError: it is not YAML, or not a list of objects.
+    """
+    from mlops_launch.core.overlay.dialect import load_all
+
+    documents = [document for document in load_all(text) if document]
+    if not all(isinstance(document, dict) and isinstance(document.get("kind"), str) for document in documents):
+        raise LauncherError("what kubectl renders is not a list of objects", KUBECTL_HINT)
+    return documents

@@ -16,6 +16,8 @@ from functools import cached_property
 from mlops_launch.errors import LauncherError, UsageError
 
 BYTE_ORDER_MARK = "\ufeff"
+# kustomize reads with Go's bufio.Scanner and ignores its error: a longer line ends the file silently. In bytes, without the newline.
+LONGEST_LINE = 65_535
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # What Go's unicode.IsSpace holds to be white space; Python's str.isspace has more.
@@ -52,6 +54,8 @@ class EnvFile:
         """The entries that kustomize takes, duplicates included."""
         entries, position = [], 0
         for number, raw in enumerate(self.text.split("\n"), 1):
+            if number == self.too_long:
+                break
             line = raw.removesuffix("\r")
             content = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).lstrip(_GO_SPACE)
             key, equals, value = content.partition("=")
@@ -60,6 +64,13 @@ class EnvFile:
                 entries.append(Entry(number, key, value, start, bool(equals)))
             position += len(raw) + 1
         return tuple(entries)
+
+    @cached_property
+    def too_long(self) -> int | None:
+        """The first line, from 1, that is longer than `LONGEST_LINE`; kustomize drops it and all that follows."""
+        if len(self.text) <= LONGEST_LINE // 4:
+            return None
+        return next((number for number, line in enumerate(self.text.split("\n"), 1) if len(line.encode()) > LONGEST_LINE), None)
 
     @cached_property
     def values(self) -> Mapping[str, str]:
@@ -81,6 +92,10 @@ class EnvFile:
             raise UsageError(f"not the name of a variable: {key}", "letters, digits and `_`, not starting with a digit")
         if any(character in value for character in "\n\r\0"):
             raise UsageError(f"the value of `{key}` must be one line: {value!r}")
+        if self.too_long is not None:
+            raise LauncherError(
+                f"kustomize drops line {self.too_long} and all that follows: longer than {LONGEST_LINE} bytes", "shorten it"
+            )
         found = [entry for entry in self.entries if entry.key == key]
         if len(found) > 1:
             raise LauncherError(f"`{key}` is there twice, on lines: {', '.join(str(e.line) for e in found)}", "remove one of them")

@@ -7,14 +7,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ruamel.yaml.nodes import Node, SequenceNode
+from ruamel.yaml.nodes import Node
 
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.envfile import Entry, EnvFile
+from mlops_launch.core.overlay.reach import Reach, env_names, items, pairs, reach_of
 from mlops_launch.core.path import Path
 from mlops_launch.core.workload import kinds
 
 ENV_FILE = "mlops.env"
+# The base's containers read it.
+JOB_CONFIG_MAP = "mlops-env"
+# A longer one is not written by hand; parsing it for places would take seconds.
+_LONGEST_YAML = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class OverlayFiles:
     def _parsed(self) -> dict[str, list[Node] | yamltext.YamlSyntaxError]:
         parsed: dict[str, list[Node] | yamltext.YamlSyntaxError] = {}
         for name, text in self.texts.items():
-            if name.endswith((".yaml", ".yml")) or name == self.kustomization:
+            if name == self.kustomization or (name.endswith((".yaml", ".yml")) and len(text) <= _LONGEST_YAML):
                 try:
                     parsed[name] = yamltext.parse_all(text)
                 except yamltext.YamlSyntaxError as error:
@@ -62,11 +67,25 @@ class OverlayFiles:
         return next(iter(self.trees.get(self.kustomization, [])), None)
 
     @cached_property
+    def reach(self) -> Reach:
+        """The files of the folder that the kustomization names."""
+        return reach_of(self.kustomization_tree)
+
+    @cached_property
+    def job_config_maps(self) -> frozenset[str]:
+        """The names, without hash, of the ConfigMaps whose variables the job reads: the package's, and what the patches add."""
+        named = {JOB_CONFIG_MAP}
+        for trees in self.trees.values():
+            for tree in trees:
+                named.update(config_map_references(tree))
+        return frozenset(named)
+
+    @cached_property
     def env_file_names(self) -> tuple[str, ...]:
-        """The env files that the kustomization's ConfigMap generators name."""
-        generators = _items(yamltext.child(self.kustomization_tree, "configMapGenerator"))
-        names = [yamltext.scalar(item) for generator in generators for item in _items(yamltext.child(generator, "envs"))]
-        return tuple(name for name in names if name is not None)
+        """The env files of the job's ConfigMaps; of all ConfigMaps when the kustomization generates none of the job's."""
+        generators = items(yamltext.child(self.kustomization_tree, "configMapGenerator"))
+        own = [each for each in generators if yamltext.scalar(yamltext.child(each, "name")) in self.job_config_maps]
+        return tuple(name for each in own or generators for name in env_names(each))
 
     @cached_property
     def env_files(self) -> Mapping[str, EnvFile]:
@@ -76,7 +95,7 @@ class OverlayFiles:
     @cached_property
     def patch_names(self) -> tuple[str, ...]:
         """The patch files that the kustomization names, in order; those that are missing too."""
-        paths = [yamltext.scalar(yamltext.child(patch, "path")) for patch in _items(yamltext.child(self.kustomization_tree, "patches"))]
+        paths = [yamltext.scalar(yamltext.child(patch, "path")) for patch in items(yamltext.child(self.kustomization_tree, "patches"))]
         return tuple(path for path in paths if path is not None)
 
     @cached_property
@@ -108,9 +127,16 @@ class OverlayFiles:
             return None
 
 
-def _items(node: Node | None) -> Iterator[Node]:
-    if isinstance(node, SequenceNode):
-        yield from node.value
+def config_map_references(node: Node | None) -> Iterator[str]:
+    """Yield the names of the ConfigMaps that containers in a patch take variables from."""
+    for key, value in pairs(node):
+        if key.value == "envFrom":
+            names = (yamltext.scalar(yamltext.find(source, ("configMapRef", "name"))) for source in items(value))
+            yield from (name for name in names if name)
+        else:
+            yield from config_map_references(value)
+    for item in items(node):
+        yield from config_map_references(item)
 
 
 def pod_path(kind: str, role: str) -> Path:

@@ -14,6 +14,9 @@ from mlops_launch.core.path import Named as Named
 from mlops_launch.core.path import Path as Path
 from mlops_launch.errors import LauncherError
 
+# The key of YAML 1.1 that brings another mapping's keys; kustomize knows it.
+MERGE = "<<"
+
 
 class YamlSyntaxError(LauncherError):
     """A text that is no YAML: carries line and column, from 1, and the parser's words."""
@@ -42,6 +45,7 @@ def parse_all(text: str) -> list[Node]:
     Raises:
         YamlSyntaxError: `text` is no YAML.
     """
+    text = without_tabs(text)
     try:
         return [node for node in YAML(typ="safe", pure=True).compose_all(io.StringIO(text)) if node is not None]
     except MarkedYAMLError as error:
@@ -61,8 +65,32 @@ def load(text: str) -> Any:
     node = parse(text)
     for key, line, first in duplicate_keys(node):
         raise YamlSyntaxError(f"the key of line {first} is there again: {key}", line, 1)
-    documents = YAML(typ="safe", pure=True).load_all(text)
+    documents = YAML(typ="safe", pure=True).load_all(without_tabs(text))
     return next(iter(documents), None)
+
+
+def without_tabs(text: str) -> str:
+    """Return `text` with a space for each tab that separates tokens, as YAML and kubectl allow it and the library here does not.
+
+    Every other character keeps its place. A tab that indents stays, kubectl refuses it too; one in a quoted or block text stays.
+    """
+    while "\t" in text:
+        try:
+            for _ in YAML(typ="safe", pure=True).parse(io.StringIO(text)):
+                pass
+        except MarkedYAMLError as error:
+            mark = error.problem_mark
+            place = mark.index if mark is not None else len(text)
+            before = text[text.rfind("\n", 0, place) + 1 : place]
+            if text[place : place + 1] != "\t" or not before.strip(" \t"):
+                return text
+            end = next((index for index in range(place, len(text)) if text[index] not in " \t"), len(text))
+            text = text[:place] + " " * (end - place) + text[end:]
+        except YAMLError:
+            return text
+        else:
+            return text
+    return text
 
 
 def child(node: Node | None, step: str | Named) -> Node | None:
@@ -71,7 +99,15 @@ def child(node: Node | None, step: str | Named) -> Node | None:
         items = node.value if isinstance(node, SequenceNode) else []
         return next((item for item in items if scalar(child(item, "name")) == step.name), None)
     pairs = node.value if isinstance(node, MappingNode) else []
-    return next((value for key, value in pairs if key.value == step), None)
+    own: Node | None = next((value for key, value in pairs if key.value == step), None)
+    if own is not None:
+        return own
+    return next((found for key, value in pairs if key.value == MERGE for each in _merged(value) if (found := child(each, step))), None)
+
+
+def _merged(value: Node) -> list[Node]:
+    """Return the mappings that `<<: *alias` or `<<: [*one, *two]` brings, nearest first."""
+    return list(value.value) if isinstance(value, SequenceNode) else [value]
 
 
 def find(node: Node | None, path: Path) -> Node | None:
@@ -106,7 +142,7 @@ def duplicate_keys(node: Node | None) -> Iterator[tuple[str, int, int]]:
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if isinstance(key, ScalarNode) and key.value != "<<":
+            if isinstance(key, ScalarNode) and key.value != MERGE:
                 if key.value in seen:
                     yield str(key.value), line, seen[key.value]
                 seen.setdefault(key.value, line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mlops_launch.core.overlay.envfile import BYTE_ORDER_MARK, Entry
+from mlops_launch.core.overlay.envfile import BYTE_ORDER_MARK, LONGEST_LINE, Entry
 from mlops_launch.core.rules.base import Place, Problem, Subject
 from mlops_launch.core.rules.example import in_env
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
@@ -79,14 +79,11 @@ def _spaces(subject: Subject) -> Iterator[Problem]:
 
 @rule(
     "env-comment",
-    ERROR,
+    WARNING,
     "A comment behind a value of mlops.env",
     why="Only a line that starts with `#` is a comment; behind a value it is part of the value.",
-    wrong=in_env("MODEL_NAME=resnet50v1_5 # the model"),
-    right=in_env("""
-        # the model
-        MODEL_NAME=resnet50v1_5
-        """),
+    wrong=in_env("HOROVOD_TIMELINE=/outputs/timeline.json # for the browser"),
+    right=in_env("# for the browser\nHOROVOD_TIMELINE=/outputs/timeline.json"),
 )
 def _trailing_comment(subject: Subject) -> Iterator[Problem]:
     for place, entry in entries(subject):
@@ -170,4 +167,26 @@ def _byte_order_mark(subject: Subject) -> Iterator[Problem]:
                 "byte order mark at the start: U+FEFF",
                 "save the file as UTF-8 without a byte order mark",
                 Place(name, 1),
+            )
+
+
+@rule(
+    "env-line-length",
+    ERROR,
+    "A line of mlops.env is longer than kustomize reads",
+    why=(
+        f"kustomize silently drops a line of more than {LONGEST_LINE} bytes and every line below it: the job gets defaults. "
+        "Put long lists into a file on a volume and name the file."
+    ),
+    wrong=in_env("HOROVOD_NOTE=" + "0123456789" * 6600),
+    right=in_env("HOROVOD_NOTE=/outputs/note.txt"),
+    explains_render=True,
+)
+def _line_length(subject: Subject) -> Iterator[Problem]:
+    for name, file in subject.files.env_files.items():
+        if file.too_long is not None:
+            yield Problem(
+                f"kustomize drops this line and all that follows: more than {LONGEST_LINE} bytes",
+                "shorten it, for instance by the path of a file on a volume",
+                Place(name, file.too_long),
             )

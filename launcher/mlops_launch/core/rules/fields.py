@@ -46,7 +46,7 @@ def _unknown(node: Node | None, known: frozenset[str]) -> Iterator[tuple[str, in
         yield from (
             (str(key.value), key.start_mark.line + 1, known)
             for key, _ in node.value
-            if key.value not in known and not str(key.value).startswith("$")
+            if key.value not in known and not str(key.value).startswith("$") and key.value != yamltext.MERGE
         )
 
 

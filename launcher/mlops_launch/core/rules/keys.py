@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_launch.contract import DATASET_DIR, IMAGE_TAG, MODEL_DIR, MODEL_NAME, MODEL_SCRIPT, OUTPUT_DIR, REGISTRY
+from mlops_launch.contract import DATASET_DIR, FLAG_PREFIX, IMAGE_TAG, MODEL_DIR, MODEL_NAME, MODEL_SCRIPT, OUTPUT_DIR, REGISTRY
+from mlops_launch.core.overlay import known_variables
 from mlops_launch.core.overlay.edits import KNOWN_KEYS, KNOWN_PREFIXES
 from mlops_launch.core.overlay.envfile import NAME
 from mlops_launch.core.overlay.values import did_you_mean
@@ -14,21 +15,7 @@ from mlops_launch.core.rules.example import in_env
 from mlops_launch.core.rules.rule import ERROR, rule
 
 REQUIRED = (REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, MODEL_SCRIPT)
-# Variables of libraries that a user may have a reason to set.
-_LIBRARY_PREFIXES = (
-    "NCCL_",
-    "OMP_",
-    "OMPI_",
-    "PRTE_",
-    "PMIX_",
-    "UCX_",
-    "CUDA_",
-    "XLA_",
-    "KMP_",
-    "MKL_",
-    "PYTHON",
-    "LD_",
-)
+_NEAR = (*KNOWN_KEYS, *known_variables.SYSTEM)
 
 
 @rule(
@@ -50,11 +37,22 @@ def _invalid_name(subject: Subject) -> Iterator[Problem]:
 
 
 def is_unknown(subject: Subject, key: str) -> bool:
-    """Return whether `key` is none of the overlay's, the trainer's and the libraries', and no command names it."""
-    if key in KNOWN_KEYS or key.startswith((*KNOWN_PREFIXES, *_LIBRARY_PREFIXES)) or not NAME.fullmatch(key):
+    """Return whether `key` is none of the overlay's, the trainer's, the libraries' and the system's, and no command names it.
+
+    In a Pod the one process gets every variable, so that a key which resembles no known one may be meant for anything in it.
+    """
+    if known_variables.is_known(key, KNOWN_KEYS, KNOWN_PREFIXES) or not NAME.fullmatch(key):
         return False
     words = [word for role in subject.roles for word in role.command]
-    return key not in words and not any(f"$({key})" in word for word in words)
+    if key in words or any(f"$({key})" in word for word in words):
+        return False
+    return subject.mpi_job is not None or subject.workload is None or did_you_mean(key, _NEAR) is not None or _is_near_prefix(key)
+
+
+def _is_near_prefix(key: str) -> bool:
+    """Return whether the key starts like a setting of the trainer, but for a slip."""
+    head = key.partition("_")[0]
+    return f"{head}_" != FLAG_PREFIX and "_" in key and did_you_mean(head, [FLAG_PREFIX.rstrip("_")]) is not None
 
 
 @rule(
@@ -63,7 +61,8 @@ def is_unknown(subject: Subject, key: str) -> bool:
     "Nothing reads a key of mlops.env",
     why=(
         "A misspelt key leaves the default in force. Keys are REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, "
-        "MODEL_SCRIPT, MLOPS_<FLAG> for every flag of the trainer, the variables of the libraries, and what the launcher's command names."
+        "MODEL_SCRIPT, MLOPS_<FLAG> for every flag of the trainer, the variables of libraries and of the system, and what the launcher's "
+        "command names. In a single Pod, where every variable reaches the process, only a key that resembles one of these is named."
     ),
     wrong=in_env("MLOP_SEED=7"),
     right=in_env("MLOPS_SEED=7"),
@@ -73,7 +72,7 @@ def _unknown_key(subject: Subject) -> Iterator[Problem]:
         key = meant_key(entry)
         if not is_unknown(subject, key):
             continue
-        near = did_you_mean(key, KNOWN_KEYS)
+        near = did_you_mean(key, _NEAR)
         yield Problem(
             f"nothing reads this key: {key}",
             f"did you mean `{near}`?"

@@ -83,6 +83,7 @@ def to_markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
+_LONGEST_EXAMPLE: Final = 4000
 _PLACES: Final = {ENV: ("mlops.env", "ini"), KUSTOMIZATION: ("kustomization.yaml", "yaml")}
 
 
@@ -90,4 +91,6 @@ def _block(title: str, example: Example) -> Iterator[str]:
     patch = "pod-patch.yaml" if example.overlay == "single-node" else "mlops-job-patch.yaml"
     place, language = _PLACES.get(example.file, (patch, "yaml"))
     text = example.text.replace("\ufeff", "<U+FEFF>").replace("\r", "<CR>")
+    if len(text) > _LONGEST_EXAMPLE:
+        text = f"{text[:40]}… ({len(text):,} characters)"
     yield from ("", f"{title}, in `{place}`:", "", f"```{language}", text, "```")

@@ -1,0 +1,49 @@
+"""What kustomize prints, read as kustomize means it.
+
+PyYAML reads YAML 1.1: `=` and `<<` are tags of their own there, `yes` is true, `1:30` is 90 and `2026-01-01` a date. kustomize
+(go.yaml.in/yaml/v3) prints what it reads otherwise without quotes, as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from mlops_launch.errors import LauncherError
+
+_RESOLVED = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", list("-+0123456789.")),
+)
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Any:
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+    for tag, pattern, first in _RESOLVED:
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
+    return Loader
+
+
+def load_all(text: str) -> Iterator[Any]:
+    """Yield the documents of a rendered text as plain data.
+
+    Raises:
+        LauncherError: it is not YAML.
+    """
+    import yaml
+
+    try:
+        yield from yaml.load_all(text, Loader=_loader())
+    except (yaml.YAMLError, ValueError) as error:
+        raise LauncherError(
+            f"what kubectl renders is not YAML: {' '.join(str(error).split())}", "run `kubectl kustomize` by hand"
+        ) from error
