@@ -68,6 +68,24 @@ def test_a_last_line_without_its_end_stays_without_it() -> None:
     assert log.end() == [b"one"]
 
 
+def test_a_last_line_that_had_an_end_is_known_without_it_too() -> None:
+    log = stream(line(1, "one"), line(2, "two"))
+    log.begin()
+    assert log.feed(line(1, "one") + line(2, "two")[:-1]) == []
+    log.settle()
+    assert log.synced
+    assert log.end() == []
+
+
+def test_a_file_that_begins_in_the_middle_of_equal_lines_and_ends_without_an_end_loses_nothing() -> None:
+    log = stream(line(1, "same") * 2)
+    log.begin()
+    assert log.feed(line(1, "same") + line(2, "two")[:-1]) == []
+    assert log.settle() == []
+    assert log.synced
+    assert log.end() == [b"two"]
+
+
 def test_lines_that_come_again_are_left_out() -> None:
     log = stream(line(1, "one"), line(2, "two"))
     log.begin()
@@ -297,7 +315,7 @@ class Following:
         data = b"".join(self.server.file)
         for begin in range(0, len(data), self.cut):
             self.got += self.log.feed(data[begin : begin + self.cut])
-        self.log.settle()
+        self.got += self.log.settle()
 
     def judge(self) -> None:
         """Every line came once, whole and in order, but for those at a gap and those before the first."""

@@ -113,11 +113,22 @@ class LogStream:
             self._rest = b""
         return found
 
-    def settle(self) -> None:
-        """The file has been read to its end: a last known line that was not in it is lost. What is in it comes with the next connection."""
+    def settle(self) -> list[Piece]:
+        """The file has been read to its end: a last known line that was not in it is lost, and the next connection brings what is in it.
+
+        Returns:
+            New lines, when the last known one came without its line end.
+        """
+        found: list[Piece] = []
         if self._search is not None and self._heard:
-            self._search, self._lost, self._open = None, True, 0
+            new = self._search.take(_key(self._rest + b"\n")) if self._rest else None
+            self._search, self._lost = None, new is None
+            if new is not None:
+                self._file, self._rest = self._head, self._rest if new else b""
+                found = self._new(b"".join(new[:-1]))
+            self._open = 0
         self.unsure = self.unsure and self._search is not None
+        return found
 
     def rotated(self, head: str) -> list[Gap] | None:
         """Return the gap that a rotation may have torn, none when it is known already; None when the log is not there yet.

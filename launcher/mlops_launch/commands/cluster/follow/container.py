@@ -144,7 +144,7 @@ class Follower:
                 chunk = stream.read()
                 if not chunk:
                     if not follow:
-                        self._log.settle()
+                        self._hand_on(self._log.settle())
                     return None if self._log.refused else True
                 self._hand_on(self._log.feed(chunk))
                 if follow and not self._log.synced and self._cluster.host.monotonic() > begun + SEARCH_S:
