@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from common.comm import Comm, SingleComm, open_comm, place_on_this_host, under_mpirun
 from common.cpu import affinity_cores, cpu_flags, quota_cores, require_bfloat16, threads_per_rank
 from common.errors import TrainingError
+from common.memory import keep_freed_memory
 from common.output import io_error, say, talk
 from common.placement import require_placement
 from common.stopping import StopRequest, die_with_parent
@@ -25,6 +26,7 @@ def run(model: Model, argv: Sequence[str]) -> int:
     stop.listen()
     if under_mpirun():
         die_with_parent()
+    keep_freed_memory(os.environ)
     comm: Comm = SingleComm()
     try:
         settings = read_settings(argv, os.environ, model.settings, model.presets, model.title)
