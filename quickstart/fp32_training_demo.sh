@@ -1,2 +1,2 @@
 #!/bin/sh
-exec python3 "$MODEL_DIR/models/$MODEL_NAME/main.py" --preset demo --precision fp32 "$@"
+exec python3 "$MODEL_DIR/models/$MODEL_NAME/main.py" --preset "${MLOPS_PRESET:-demo}" --precision fp32 "$@"

@@ -43,11 +43,11 @@ class Settings:
 
     # Where
     dataset_dir: str = setting("", "folder of TFRecords: train-* and validation-*")
-    output_dir: str = setting("", "folder of this training alone: metrics, checkpoints, summaries")
+    output_dir: str = setting("", "folder of this run alone: metrics, checkpoints, summaries")
     cache_dir: str = setting("", "folder on this node's own disk to copy the records to first")
     # What
     synthetic: bool = setting(False, "random images instead of a dataset")
-    synthetic_images: int = setting(1281167, "images an epoch has with --synthetic", above=0)
+    synthetic_images: int = setting(1281167, "images in an epoch with --synthetic", above=0)
     classes: int = setting(0, "number of classes, for a dataset without manifest or --synthetic", minimum=0, resume=True)
     label_offset: int = setting(0, "label of the first class, for a dataset without manifest (ImageNet: 1)", minimum=0)
     image_size: int = setting(224, "height and width of the network's input", above=0, resume=True)
@@ -58,8 +58,8 @@ class Settings:
     epochs: int = setting(10, "times that each image is seen", above=0, resume=True)
     max_steps: int = setting(0, "end after this many steps, evaluation included; 0: no limit", minimum=0, resume=True)
     # How
-    global_batch: int = setting(256, "images a step over all ranks; one step in an epoch may have fewer", above=0, resume=True)
-    base_learning_rate: float = setting(0.1, "learning rate for 256 images a step; scaled with the global batch", above=0, resume=True)
+    global_batch: int = setting(256, "images in a step over all ranks; one step in an epoch may have fewer", above=0, resume=True)
+    base_learning_rate: float = setting(0.1, "learning rate for 256 images in a step; scaled with the global batch", above=0, resume=True)
     schedule: str = setting(
         "cosine", "after the warm-up: half a cosine, or a tenth after epochs 30, 60, 80", choices=("cosine", "step"), resume=True
     )
@@ -80,9 +80,9 @@ class Settings:
     checkpoint_steps: int = setting(0, "steps between two checkpoints, beside the one after each evaluation", minimum=0)
     keep_checkpoints: int = setting(3, "checkpoints that stay", above=0)
     evaluation_epochs: int = setting(1, "epochs between two evaluations; the last step has one; 0: none", minimum=0)
-    evaluation_batch: int = setting(64, "images a rank evaluates at a time", above=0)
+    evaluation_batch: int = setting(64, "images that a rank evaluates at a time", above=0)
     summaries: bool = setting(True, "write TensorBoard files")
-    trace_samples: str = setting("", "folder for one file a rank with the record numbers of each step")
+    trace_samples: str = setting("", "folder for one file per rank with the record numbers of each step")
 
     def for_resume(self) -> dict[str, Any]:
         """Return the fields that a resumed training must share with the one before."""

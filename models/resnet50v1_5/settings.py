@@ -27,7 +27,7 @@ class Settings(settings.Settings):
         "imagenet", "imagenet: random crop and flip; shift: by a few pixels; none", choices=("imagenet", "shift", "none"), resume=True
     )
     epochs: int = setting(90, "times that each image is seen", above=0, resume=True)
-    base_learning_rate: float = setting(0.256, "learning rate for 256 images a step; scaled with the global batch", above=0, resume=True)
+    base_learning_rate: float = setting(0.256, "learning rate for 256 images in a step; scaled with the global batch", above=0, resume=True)
     warmup_epochs: float = setting(5.0, "epochs in which the learning rate rises linearly", minimum=0, resume=True)
     momentum: float = setting(0.875, "of the gradient descent", minimum=0, below=1, resume=True)
     weight_decay: float = setting(1 / 32768, "L2 penalty on kernels, not on batch norm and bias", minimum=0, resume=True)

@@ -17,6 +17,9 @@ PATCH = Path(MULTI_NODE, "mlops-job-patch.yaml")
 ENV = Path(MULTI_NODE, "mlops.env")
 
 COUNT = "\n\nhint: count devices, pods and ranks in whole numbers\n"
+UNKNOWN = (
+    "a key that mlops.env has, a setting of the model (`mlops-launch check OVERLAY --settings`), or a variable of Horovod or TensorFlow\n"
+)
 QUANTITY = "\n\nhint: for instance 4 or 500m for CPU, 8Gi for memory\n"
 
 DIFF = f"""\
@@ -40,7 +43,7 @@ DIFF = f"""\
                  memory: 1Gi
      Worker:
 -      replicas: 2
-+      replicas: 3
++      replicas: 5
        template:
          spec:
            securityContext:
@@ -76,9 +79,9 @@ def changed(folder: str | Path = "quickstart") -> dict[str, str]:
 
 
 def test_user_gpus_and_workers(call: Call) -> None:
-    assert call("set", MULTI_NODE, "--user", "1234:5678", "--gpus", "4", "--workers", "3") == Ended(0, DIFF, "")
+    assert call("set", MULTI_NODE, "--user", "1234:5678", "--gpus", "4", "--workers", "5") == Ended(0, DIFF, "")
     before = content(Path())
-    assert call("set", MULTI_NODE, "--user", "1234:5678", "--gpus", "4", "--workers", "3") == Ended(0, "", "no change\n")
+    assert call("set", MULTI_NODE, "--user", "1234:5678", "--gpus", "4", "--workers", "5") == Ended(0, "", "no change\n")
     assert content(Path()) == before
 
 
@@ -91,23 +94,23 @@ def test_the_difference_is_a_patch(call: Call) -> None:
 
 
 def test_the_objects_then_have_the_values(call: Call) -> None:
-    call("set", MULTI_NODE, "--user", "1234:5678", "--gpus", "4", "--workers", "3")
+    call("set", MULTI_NODE, "--user", "1234:5678", "--gpus", "4", "--workers", "5")
     objects = {o["kind"]: o for o in yaml.safe_load_all(call("render", MULTI_NODE).stdout) if o["metadata"]["name"][:9] != "mlops-env"}
     roles = objects["MPIJob"]["spec"]["mpiReplicaSpecs"]
     for role in roles.values():
         context = role["template"]["spec"]["securityContext"]
         assert [context[field] for field in ("runAsUser", "runAsGroup", "fsGroup")] == [1234, 5678, 5678]
-    assert roles["Worker"]["replicas"] == 3
+    assert roles["Worker"]["replicas"] == 5
     assert roles["Worker"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 4
     env = {entry["name"]: entry["value"] for entry in roles["Launcher"]["template"]["spec"]["containers"][0]["env"]}
-    assert (env["MLOPS_WORKERS"], env["MLOPS_SLOTS_PER_WORKER"]) == ("3", "1")
+    assert (env["MLOPS_WORKERS"], env["MLOPS_SLOTS_PER_WORKER"]) == ("5", "1")
     assert objects["ConfigMap"]["data"] == {"passwd": "mlops:x:1234:5678::/home/mlops:/bin/sh\n"}
 
 
 @pytest.mark.parametrize(
     ("overlay", "words", "expected"),
     [
-        (MULTI_NODE, ["--slots", "2"], {"mlops-job-patch.yaml": "-slotsPerWorker: 1 +slotsPerWorker: 2"}),
+        (MULTI_NODE, ["--slots", "5"], {"mlops-job-patch.yaml": "-slotsPerWorker: 1 +slotsPerWorker: 5"}),
         (MULTI_NODE, ["--cpu", "16"], {"mlops-job-patch.yaml": '-cpu: "4" +cpu: "16"'}),
         (MULTI_NODE, ["--memory", "16Gi"], {"mlops-job-patch.yaml": "-memory: 8Gi +memory: 16Gi"}),
         # A request above the new limit comes down with it.
@@ -119,6 +122,8 @@ def test_the_objects_then_have_the_values(call: Call) -> None:
             ["--preset", "one_epoch"],
             {"mlops.env": "-MODEL_SCRIPT=fp32_training_demo.sh +MODEL_SCRIPT=fp32_training_1_epoch.sh"},
         ),
+        # No script starts this preset, so that a variable does.
+        (SINGLE_NODE, ["--preset", "benchmark"], {"mlops.env": "+MLOPS_PRESET=benchmark"}),
         (SINGLE_NODE, ["--gpus", "1"], {"pod-patch.yaml": "-nvidia.com/gpu: 0 +nvidia.com/gpu: 1"}),
         (
             SINGLE_NODE,
@@ -138,7 +143,7 @@ def test_the_objects_then_have_the_values(call: Call) -> None:
             ["--output-dir", "/outputs/b"],
             {"mlops.env": "-OUTPUT_DIR=/outputs/resnet50v1-5-multi-node +OUTPUT_DIR=/outputs/b"},
         ),
-        (MULTI_NODE, ["MLOPS_NOTE=a=b c"], {"mlops.env": "+MLOPS_NOTE=a=b c"}),
+        (MULTI_NODE, ["MLOPS_TRACE_SAMPLES=/a=b c"], {"mlops.env": "+MLOPS_TRACE_SAMPLES=/a=b c"}),
         (
             MULTI_NODE,
             ["TF_CPP_MIN_LOG_LEVEL=0", "HOROVOD_CYCLE_TIME=2"],
@@ -155,7 +160,7 @@ def test_changes_that_value_alone(call: Call, overlay: str, words: list[str], ex
 
 def test_a_dry_run_shows_the_difference_and_writes_nothing(call: Call) -> None:
     before = content(Path())
-    ended = call("set", MULTI_NODE, "--user", "1234:5678", "--gpus", "4", "--workers", "3", "--dry-run")
+    ended = call("set", MULTI_NODE, "--user", "1234:5678", "--gpus", "4", "--workers", "5", "--dry-run")
     assert ended == Ended(0, DIFF, "dry run: no file was changed\n")
     assert content(Path()) == before
 
@@ -176,12 +181,35 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(call: Call) -> None:
         (MULTI_NODE, ["--cpu", "many"], 2, "Error: not a quantity for CPU: many" + QUANTITY),
         (MULTI_NODE, ["--memory", "8GB"], 2, "Error: not a quantity for memory: 8GB" + QUANTITY),
         (MULTI_NODE, ["--preset", "dmeo"], 2, "Error: unknown preset: dmeo\n\nhint: did you mean `demo`?\n"),
+        (MULTI_NODE, ["--preset", "zz"], 2, "Error: unknown preset: zz\n\nhint: one of benchmark, demo, full, one_epoch\n"),
+        (SINGLE_NODE, ["--preset", "fulll"], 2, "Error: unknown preset: fulll\n\nhint: did you mean `full`?\n"),
         (
-            SINGLE_NODE,
-            ["--preset", "benchmark"],
+            MULTI_NODE,
+            ["MLOPS_LEARNING_RATE=1"],
             2,
-            "Error: no script for the preset: benchmark\n\nhint: one of demo, one_epoch, full; or give the trainer's flag: "
-            "MLOPS_PRESET=benchmark goes over the script's own preset\n",
+            "Error: unknown key: MLOPS_LEARNING_RATE\n\nhint: did you mean `MLOPS_BASE_LEARNING_RATE`?\n",
+        ),
+        (MULTI_NODE, ["MLOPS_ZZ=1"], 2, "Error: unknown key: MLOPS_ZZ\n\nhint: " + UNKNOWN),
+        (
+            MULTI_NODE,
+            ["MLOPS_EPOCHS=ten"],
+            1,
+            "Error: refused, a new error of `check` (setting-value): MLOPS_EPOCHS is not a whole number: ten\n\n"
+            "hint: times that each image is seen; the default is 90\n",
+        ),
+        (
+            MULTI_NODE,
+            ["MODEL_NAME=resnet50"],
+            1,
+            "Error: refused, a new error of `check` (model-missing): no such model in models/: resnet50\n\n"
+            "hint: did you mean `resnet50v1_5`?\n",
+        ),
+        (
+            MULTI_NODE,
+            ["--workers", "3"],
+            1,
+            "Error: refused, a new error of `check` (global-batch): the global batch of preset demo cannot be divided among 3 ranks: 50\n\n"
+            "hint: a multiple of workers × slots: `mlops-launch set OVERLAY MLOPS_GLOBAL_BATCH=51`\n",
         ),
         (
             MULTI_NODE,
@@ -195,7 +223,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(call: Call) -> None:
             MULTI_NODE,
             ["PEPPER=1"],
             2,
-            "Error: unknown key: PEPPER\n\nhint: a key that mlops.env has, or a name that starts with MLOPS_, HOROVOD_ or TF_\n",
+            "Error: unknown key: PEPPER\n\nhint: " + UNKNOWN,
         ),
         (MULTI_NODE, ["MLOPS_SEED"], 2, "Error: not KEY=VALUE: MLOPS_SEED\n\nhint: for instance MLOPS_SEED=7\n"),
         (
@@ -225,7 +253,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(call: Call) -> None:
         ),
         (
             MULTI_NODE,
-            ["--user", "0", "--workers", "3"],
+            ["--user", "0", "--workers", "5"],
             1,
             "Error: refused, a new error of `check` (user-root): `runAsUser` of Launcher is root: 0\n\n"
             "hint: choose another uid: ssh refuses the key with fsGroup, and Pod Security `restricted` refuses the pod\n",
@@ -254,7 +282,7 @@ def test_refuses_in_one_line_with_a_hint(call: Call, overlay: str, words: list[s
 
 def test_an_error_from_before_does_not_block(call: Call) -> None:
     ENV.write_text(ENV.read_text().replace("OUTPUT_DIR=/outputs/resnet50v1-5-multi-node", "OUTPUT_DIR=/outputs"))
-    assert call("set", MULTI_NODE, "--workers", "3").exit_code == 0
+    assert call("set", MULTI_NODE, "--workers", "5").exit_code == 0
     assert call("check", MULTI_NODE).exit_code == 1
 
 
@@ -268,7 +296,7 @@ def test_mends_an_overlay_that_does_not_render(call: Call) -> None:
 def test_a_yaml_error_is_told_with_its_line(call: Call) -> None:
     PATCH.write_text(PATCH.read_text().replace("slotsPerWorker: 1", "slotsPerWorker: [1"))
     before = content(Path())
-    assert call("set", MULTI_NODE, "--workers", "3") == Ended(
+    assert call("set", MULTI_NODE, "--workers", "5") == Ended(
         1,
         "",
         "Error: mlops-job-patch.yaml: not valid YAML in line 8, column 18: expected ',' or ']', but got ':'\n\n"
@@ -309,7 +337,7 @@ def test_a_failure_while_writing_leaves_both_files_as_they_were(call: Call, monk
         real(descriptor)
 
     monkeypatch.setattr("mlops_launch.commands.overlay.files.os.fsync", fail_for_the_second_file)
-    assert call("set", MULTI_NODE, "--workers", "3", "IMAGE_TAG=0.2.0") == Ended(1, "", "Error: No space left on device: mlops.env\n")
+    assert call("set", MULTI_NODE, "--workers", "5", "IMAGE_TAG=0.2.0") == Ended(1, "", "Error: No space left on device: mlops.env\n")
     assert content(Path()) == before
 
 
@@ -318,8 +346,8 @@ def test_an_overlay_that_was_copied_elsewhere(call: Call) -> None:
     copy.mkdir()
     for path in Path(MULTI_NODE).iterdir():
         (copy / path.name.replace("mlops-job", "my")).write_text(path.read_text().replace("mlops-job-patch", "my-patch"))
-    assert call("set", str(copy), "--workers", "3").exit_code == 0
-    assert "replicas: 3" in (copy / "my-patch.yaml").read_text()
+    assert call("set", str(copy), "--workers", "5").exit_code == 0
+    assert "replicas: 5" in (copy / "my-patch.yaml").read_text()
 
 
 def test_an_overlay_without_a_base_above_it_and_without_an_env_file(call: Call) -> None:

@@ -67,6 +67,9 @@ def test_the_commands_of_a_page_run_in_order(page: Path, checkout: Path, tmp_pat
         ["bash", "-euxo", "pipefail", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
     assert ended.returncode == 0, ended.stderr[-4000:]
+    if page == ROOT / "README.md":  # it ends with two steps of training
+        assert "+ mlops-launch init my-training\n" in ended.stderr
+        assert re.search(r"^step=2/2 .*\n(.*\n)*result .*\bstep=2\b", ended.stdout, re.MULTILINE), ended.stdout[-2000:]
 
 
 def test_pages_with_commands_were_found() -> None:

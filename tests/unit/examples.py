@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from mlops_launch.commands.overlay.package import find_package
 from mlops_launch.core.rules.example import ENV, KUSTOMIZATION, Example
 
 _KEY = re.compile(r"^\ufeff?#? ?(?:export )?(?P<key>[A-Za-z0-9_]+) ?=")
@@ -17,13 +18,17 @@ _HEADS = {
 
 
 def apply_example(example: Example, overlay: Path) -> None:
-    """Write the example into the overlay: into its env file, its kustomization, or as a further patch."""
+    """Write the example into the overlay: into its env file, its kustomization, as a further patch, or into its package."""
     if example.file == ENV:
         path = overlay / ENV
         path.write_bytes(with_lines(path.read_bytes().decode(), example.text).encode())
     elif example.file == KUSTOMIZATION:
         path = overlay / KUSTOMIZATION
         path.write_text(with_fields(path.read_text(), example.text))
+    elif example.file.endswith(".py"):
+        package = find_package(overlay)
+        assert package is not None
+        (package / example.file).write_text(example.text)
     else:
         (overlay / "example.yaml").write_text(_HEADS[example.overlay] + example.text + "\n")
         path = overlay / KUSTOMIZATION

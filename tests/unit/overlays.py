@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from mlops_launch.commands.overlay.files import read_files
+from mlops_launch.commands.overlay.package import package_of
 from mlops_launch.core.finding import Finding
 from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.rules.base import Subject
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = ROOT / "quickstart/k8s/mlops"
 GOLDENS = ROOT / "tests/manifests/golden"
 PATCHES = {"multi-node": "mlops-job-patch.yaml", "single-node": "pod-patch.yaml"}
-SCRIPTS = frozenset({"fp32_training_demo.sh", "fp32_training_1_epoch.sh", "fp32_training_full.sh", "fp32_training_multi_node.sh"})
+PACKAGE = package_of(ROOT)
 
 Objects = dict[str, dict[str, Any]]
 Edit = tuple[str, str]
@@ -68,11 +69,11 @@ def findings(
     names = {"env": "mlops.env", "patch": PATCHES[mode], "kustomization": "kustomization.yaml"}
     files = files_of(mode, {names[name]: edit for name, edit in edits.items()})
     if render_error is not None:
-        return find_problems(Subject(files, None, render_error, SCRIPTS))
+        return find_problems(Subject(files, None, render_error, PACKAGE))
     objects = rendered(mode, files)
     if change is not None:
         change(objects)
-    return find_problems(Subject(files, find_workload(objects.values()), None, SCRIPTS))
+    return find_problems(Subject(files, find_workload(objects.values()), None, PACKAGE))
 
 
 def first_lines(found: list[Finding]) -> list[str]:

@@ -22,7 +22,7 @@ from tests.unit import (
     test_rules_users_and_numbers,
     test_rules_yaml,
 )
-from tests.unit.overlays import ROOT, SCRIPTS, files_of, findings, rendered
+from tests.unit.overlays import PACKAGE, ROOT, files_of, findings, rendered
 
 PAGE = ROOT / "docs/reference/rules.md"
 UPDATE = "mlops-launch check --rules --markdown > docs/reference/rules.md"
@@ -113,5 +113,5 @@ def test_no_rule_breaks_when_a_field_holds_something_else(mode: str, data: st.Da
         workload = find_workload(objects.values())
     except LauncherError:
         return  # told as render-failed
-    for finding in find_problems(Subject(files, workload, None, SCRIPTS)):
+    for finding in find_problems(Subject(files, workload, None, PACKAGE)):
         assert finding.message and finding.hint

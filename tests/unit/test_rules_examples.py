@@ -10,6 +10,7 @@ import pytest
 
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.check import check_overlay
+from mlops_launch.commands.overlay.init import PARTS
 from mlops_launch.core.finding import Finding
 from mlops_launch.core.rules.example import Example
 from mlops_launch.core.rules.registry import RULES
@@ -22,9 +23,10 @@ Check = Callable[[Example], list[Finding]]
 
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("package") / "quickstart"
-    shutil.copytree(ROOT / "quickstart", folder)
-    return folder
+    folder = tmp_path_factory.mktemp("package")
+    for part in PARTS:
+        shutil.copytree(ROOT / part, folder / part)
+    return folder / "quickstart"
 
 
 @pytest.fixture
@@ -38,7 +40,10 @@ def check(quickstart: Path) -> Check:
         env = overlay / "mlops.env"
         env.write_text(env.read_text().replace("registry.example.com/mlops", "ghcr.io/me"))
         apply_example(example, overlay)
-        return check_overlay(overlay, Processes())
+        try:
+            return check_overlay(overlay, Processes())
+        finally:
+            (quickstart.parent / example.file).unlink(missing_ok=True)  # an example in the package is not of the overlay
 
     return run
 

@@ -95,7 +95,12 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["warning mpi-creation-policy mlops-job-patch.yaml:5 gang scheduling and launcher wait for each other: minAvailable is not set"],
     ),
     "more than 64 workers": (
-        dict(change=lambda o: o["MPIJob"]["spec"]["mpiReplicaSpecs"]["Worker"].update(replicas=65)),
+        dict(
+            change=lambda o: (
+                o["MPIJob"]["spec"]["mpiReplicaSpecs"]["Worker"].update(replicas=65),
+                setenv(o, "Launcher", MLOPS_GLOBAL_BATCH="130"),
+            )
+        ),
         ["warning mpi-many-workers mlops-job-patch.yaml:26 ssh through a tree of workers can hang above 64 workers: 65"],
     ),
     "variables of the container that are not exported": (

@@ -94,15 +94,26 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "more slots than GPUs": (
         dict(
             change=lambda o: (
-                o["MPIJob"]["spec"].update(slotsPerWorker=4),
+                o["MPIJob"]["spec"].update(slotsPerWorker=5),
                 container(o)["resources"]["limits"].update({"nvidia.com/gpu": 2}),
             )
         ),
-        ["error slots-above-gpus mlops-job-patch.yaml:7 more slots than GPUs per worker: 4 > 2"],
+        ["error slots-above-gpus mlops-job-patch.yaml:7 more slots than GPUs per worker: 5 > 2"],
     ),
     "a global batch that cannot be divided": (
         dict(env=("MLOPS_PRESET=demo", "MLOPS_PRESET=demo\nMLOPS_GLOBAL_BATCH=51")),
         ["error global-batch mlops.env:14 MLOPS_GLOBAL_BATCH cannot be divided among 2 ranks: 51"],
+    ),
+    "a preset's global batch that cannot be divided": (
+        dict(change=lambda o: o["MPIJob"]["spec"]["mpiReplicaSpecs"]["Worker"].update(replicas=3)),
+        ["error global-batch mlops.env:13 the global batch of preset demo cannot be divided among 3 ranks: 50"],
+    ),
+    "a model's global batch that cannot be divided": (
+        dict(
+            env=("MLOPS_PRESET=demo\n", ""),
+            change=lambda o: o["MPIJob"]["spec"]["mpiReplicaSpecs"]["Worker"].update(replicas=3),
+        ),
+        ["error global-batch mlops.env:11 the global batch of resnet50v1_5 cannot be divided among 3 ranks: 256"],
     ),
 }
 

@@ -16,10 +16,18 @@ from mlops_launch.errors import UsageError
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings too.")
 @click.option("--ignore", metavar="RULE", multiple=True, help="Leave out what this rule finds. Can be repeated.")
 @click.option("--rules", is_flag=True, help="List the rules instead; needs no OVERLAY.")
-@click.option("--markdown", is_flag=True, help="With --rules: the documentation page.")
+@click.option("--settings", is_flag=True, help="List the settings and presets of the overlay's model, or of all models.")
+@click.option("--markdown", is_flag=True, help="With --rules or --settings: the documentation page.")
 @click.pass_context
 def command(
-    context: click.Context, overlay: Path | None, as_json: bool, strict: bool, ignore: tuple[str, ...], rules: bool, markdown: bool
+    context: click.Context,
+    overlay: Path | None,
+    as_json: bool,
+    strict: bool,
+    ignore: tuple[str, ...],
+    rules: bool,
+    settings: bool,
+    markdown: bool,
 ) -> None:
     """Look for mistakes in an overlay.
 
@@ -31,8 +39,11 @@ def command(
     Examples:
       mlops-launch check quickstart/k8s/mlops/multi-node
       mlops-launch check quickstart/k8s/mlops/multi-node --strict --ignore registry-placeholder
+      mlops-launch check quickstart/k8s/mlops/multi-node --settings
       mlops-launch check --rules
     """
+    if settings:
+        return _settings(overlay, as_json, markdown)
     if rules or markdown:
         from mlops_launch.core.rules.registry import RULES, to_markdown
 
@@ -58,3 +69,18 @@ def command(
         note("no problems found")
     if any(strict or finding.severity == "error" for finding in findings):
         context.exit(1)
+
+
+def _settings(overlay: Path | None, as_json: bool, markdown: bool) -> None:
+    from mlops_launch.commands.overlay.package import own_package
+    from mlops_launch.commands.overlay.settings import list_models
+    from mlops_launch.core.settings import page
+
+    if markdown:
+        click.echo(page.to_markdown(own_package()), nl=False)
+        return
+    models = list_models(overlay)
+    if as_json:
+        echo_json({"models": page.to_json(models)})
+    else:
+        click.echo(page.to_text(models))

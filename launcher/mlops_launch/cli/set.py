@@ -32,7 +32,7 @@ _KEYS = {
 @click.option("--slots", type=int, metavar="N", help="Ranks per worker (MPI slots).")
 @click.option("--cpu", metavar="Q", help="CPU limit per worker, or of the Pod: 4, 500m.")
 @click.option("--memory", metavar="Q", help="Memory limit per worker, or of the Pod: 8Gi.")
-@click.option("--preset", metavar="P", help="demo, one_epoch, full or benchmark.")
+@click.option("--preset", metavar="P", help="A preset of the model; a wrong name lists them.")
 @click.option("--namespace", metavar="NS", help="Namespace of all objects.")
 @click.option("--registry", metavar="R", help="Where the image comes from, without its tag.")
 @click.option("--image-tag", metavar="T", help="The image's tag.")
@@ -45,11 +45,12 @@ def command(overlay: Path, dry_run: bool, variables: tuple[str, ...], **options:
     """Change values in the files of an overlay.
 
     Prints the difference. Comments, order and quotes of everything else stay. A change that `check` would
-    call an error is refused, and no file is changed. KEY=VALUE is any key of mlops.env.
+    call an error is refused, and no file is changed. KEY=VALUE is any key of mlops.env:
+    `mlops-launch check OVERLAY --settings` lists the settings of the model.
 
     \b
     Examples:
-      mlops-launch set quickstart/k8s/mlops/multi-node --user 1234:5678 --gpus 4 --workers 3
+      mlops-launch set quickstart/k8s/mlops/multi-node --user 1234:5678 --workers 5 --cpu 8
       mlops-launch set quickstart/k8s/mlops/multi-node --preset one_epoch MLOPS_SEED=7
     """
     from mlops_launch.commands.overlay.edit import edit_overlay

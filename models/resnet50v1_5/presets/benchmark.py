@@ -1,4 +1,4 @@
-"""Images a second at 224x224 on random images: no data, no evaluation, no checkpoint but the last.
+"""Images per second at 224x224 on random images: no data, no evaluation, no checkpoint but the last.
 
 Command: mlops-launch set OVERLAY --preset benchmark
 """

@@ -12,6 +12,7 @@ from pathlib import Path
 from mlops_launch import contract
 from mlops_launch.clients.host import Host
 from mlops_launch.clients.process import Processes
+from mlops_launch.commands.overlay.package import find_package
 from mlops_launch.core.workload.local_plan import LocalPlan, Machine, localize, volume_names
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.core.workload.redaction import redact_value
@@ -49,7 +50,7 @@ def plan_local(
         UsageError: a mount that the workload does not have, or whose folder is missing.
         LauncherError: something that the workload needs is not here.
     """
-    checkout = find_checkout(overlay) if model_dir is None else model_dir.resolve()
+    checkout = find_package(overlay) if model_dir is None else model_dir.resolve()
     machine = Machine(
         environment=base_environment(os.environ), programs=Path(sys.executable).parent, checkout=checkout,
         volumes=volume_folders(volume_names(workload), mounts), scratch=scratch,
@@ -62,12 +63,6 @@ def plan_local(
     if "mpirun" in plan.argv:
         processes.find("mpirun", MPIRUN_HINT)
     return plan
-
-
-def find_checkout(overlay: Path) -> Path | None:
-    """Return the nearest folder at or above the overlay that holds common/ and models/, or None."""
-    folder = overlay.resolve()
-    return next((f for f in (folder, *folder.parents) if (f / "common").is_dir() and (f / "models").is_dir()), None)
 
 
 def volume_folders(writes: Mapping[str, bool], mounts: Mapping[str, Path]) -> dict[str, Path]:

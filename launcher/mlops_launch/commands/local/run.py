@@ -63,7 +63,7 @@ class LocalRun:
         Raises:
             LauncherError: `check` has found an error.
         """
-        return checked_plan(self.overlay, self.processes)
+        return checked_plan(self.overlay, self.processes, self.options.model_dir)
 
     def plan(self, checked: Plan, scratch: Path) -> tuple[Plan, LocalPlan]:
         """Return the whole plan, for people and for the engine."""

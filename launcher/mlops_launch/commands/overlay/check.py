@@ -6,7 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from mlops_launch.clients.process import Processes
-from mlops_launch.commands.overlay.files import quickstart_scripts, read_files
+from mlops_launch.commands.overlay.files import read_files
+from mlops_launch.commands.overlay.package import package_of
 from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.core.finding import Finding
 from mlops_launch.core.overlay.files import OverlayFiles
@@ -37,8 +38,10 @@ def check_overlay(overlay: Path, processes: Processes, ignore: Collection[str] =
     return [finding for finding in check_files(read_files(overlay), overlay, processes) if finding.rule not in ignore]
 
 
-def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes) -> list[Finding]:
+def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes, package: Path | None = None) -> list[Finding]:
     """Return what is wrong with `files`, rendered from the folder `rendered_from`, which holds the same texts.
+
+    `package` is the folder with common/ and models/, when it is not to be looked for from the overlay upwards.
 
     Raises:
         LauncherError: kubectl is missing or too old.
@@ -47,15 +50,15 @@ def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes) 
         text = render_text(rendered_from, processes)
     except ProcessError as error:
         return find_problems(
-            Subject(files, render_error=_reason(error, files, rendered_from), scripts=quickstart_scripts(Path(files.folder)))
+            Subject(files, render_error=_reason(error, files, rendered_from), package=package_of(Path(files.folder), package))
         )
-    return check_rendered(files, text)
+    return check_rendered(files, text, package)
 
 
-def check_rendered(files: OverlayFiles, text: str) -> list[Finding]:
+def check_rendered(files: OverlayFiles, text: str, package: Path | None = None) -> list[Finding]:
     """Return what is wrong with an overlay that renders to `text`."""
     workload, reason = _workload(text)
-    return find_problems(Subject(files, workload, reason, quickstart_scripts(Path(files.folder))))
+    return find_problems(Subject(files, workload, reason, package_of(Path(files.folder), package)))
 
 
 def require_clean(findings: list[Finding]) -> None:

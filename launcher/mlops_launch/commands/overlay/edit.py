@@ -9,6 +9,7 @@ from pathlib import Path
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.check import check_files
 from mlops_launch.commands.overlay.files import read_files, write_texts
+from mlops_launch.commands.overlay.package import package_of
 from mlops_launch.commands.overlay.staged_copy import shadow
 from mlops_launch.core.overlay.edits import Changes, apply_changes
 from mlops_launch.errors import LauncherError
@@ -30,7 +31,7 @@ def edit_overlay(overlay: Path, changes: Changes, processes: Processes, *, dry_r
         LauncherError: a place that cannot be edited, or a change that `check` would refuse.
     """
     files = read_files(overlay)
-    texts = apply_changes(files, changes)
+    texts = apply_changes(files, changes, package_of(overlay))
     if not texts:
         return Edit({}, "")
     before = {(finding.rule, finding.message) for finding in check_files(files, overlay, processes)}

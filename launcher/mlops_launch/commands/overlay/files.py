@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlops_launch.commands.overlay.render import KUSTOMIZATION_NAMES, require_overlay
@@ -37,18 +37,6 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise LauncherError(f"not UTF-8, line {line}: {path}", "save the file as UTF-8") from error
-
-
-def find_above(overlay: Path, name: str) -> Path | None:
-    """Return the nearest folder above the overlay that has this name, or None."""
-    return next((folder for folder in overlay.resolve().parents if folder.name == name), None)
-
-
-def quickstart_scripts(overlay: Path) -> frozenset[str] | None:
-    """Return the names of the scripts in the overlay's quickstart folder, or None when there is no such folder or script."""
-    folder = find_above(overlay, "quickstart")
-    names: Iterable[str] = (path.name for path in folder.glob("*.sh")) if folder else ()
-    return frozenset(names) or None
 
 
 def write_texts(folder: Path, texts: Mapping[str, str]) -> None:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mlops_launch.errors import LauncherError, UsageError
-
-if TYPE_CHECKING:
-    from importlib.abc import Traversable
+from mlops_launch.commands.overlay.package import own_part
+from mlops_launch.errors import UsageError
 
 PARTS = ("quickstart", "common", "models")
 _PASSED_OVER = shutil.ignore_patterns("__pycache__", "*.pyc", ".mlops", ".DS_Store")
@@ -37,7 +33,7 @@ def unpack(folder: Path, *, force: bool = False) -> list[str]:
             f"the folder is not empty: {folder}", "give another one, or `--force` to replace quickstart, common and models in it"
         )
     with ExitStack() as stack:
-        sources = {part: stack.enter_context(resources.as_file(_source(part))) for part in PARTS}
+        sources = {part: stack.enter_context(resources.as_file(own_part(part))) for part in PARTS}
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = folder.parent if not folder.exists() else folder
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".mlops-init-", dir=beside)))
@@ -47,23 +43,6 @@ def unpack(folder: Path, *, force: bool = False) -> list[str]:
             script.chmod(script.stat().st_mode | 0o111)
         _move_into_place(temporary, folder)
     return list(PARTS)
-
-
-def _source(part: str) -> Traversable:
-    """Return a part of the package: the wheel's data, or the checkout's own folder."""
-    for source in _places(part):
-        if source.is_dir():
-            return source
-    raise LauncherError(
-        f"this installation has no model package: {part} is missing", "install the wheel, or work in a checkout of the repository"
-    )
-
-
-def _places(part: str) -> Iterator[Traversable]:
-    package = resources.files("mlops_launch")
-    yield package / "package" / part
-    with resources.as_file(package) as path:
-        yield path.parent.parent / part
 
 
 def _move_into_place(temporary: Path, folder: Path) -> None:

@@ -14,8 +14,13 @@ from mlops_launch.core.workload.redaction import redact_object
 from mlops_launch.errors import ProcessError
 
 
-def checked_plan(overlay: Path, processes: Processes) -> Plan:
+def checked_plan(overlay: Path, processes: Processes, package: Path | None = None) -> Plan:
     """Return the plan without actions: what the overlay holds, free of errors.
+
+    Args:
+        overlay: its folder.
+        processes: finds and runs kubectl.
+        package: the folder with common/ and models/, when it is not to be looked for from the overlay upwards.
 
     Raises:
         LauncherError: `check` has found an error.
@@ -24,9 +29,9 @@ def checked_plan(overlay: Path, processes: Processes) -> Plan:
     try:
         text = render_text(overlay, processes)
     except ProcessError:
-        require_clean(check_files(files, overlay, processes))
+        require_clean(check_files(files, overlay, processes, package))
         raise
-    findings = check_rendered(files, text)
+    findings = check_rendered(files, text, package)
     require_clean(findings)
     return Plan(str(overlay), text, find_workload(parse_objects(text)), tuple(findings), ())
 

@@ -10,10 +10,12 @@ from ruamel.yaml.nodes import Node, SequenceNode
 
 from mlops_launch.contract import (
     DATASET_DIR,
+    FLAG_PREFIX,
     IMAGE_TAG,
     MODEL_DIR,
     MODEL_NAME,
     MODEL_SCRIPT,
+    NOT_FLAGS,
     OUTPUT_DIR,
     PRESET,
     REGISTRY,
@@ -24,16 +26,16 @@ from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.overlay.values import User, did_you_mean, parse_quantity
 from mlops_launch.core.overlay.yamledit import get_value, set_value
 from mlops_launch.core.path import Named
+from mlops_launch.core.settings.model import Model, Package
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.kinds import Kind
 from mlops_launch.core.workload.model import mapping
 from mlops_launch.errors import LauncherError, UsageError
 
 KNOWN_KEYS: Final = (REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, MODEL_SCRIPT, PRESET)
-KNOWN_PREFIXES: Final = ("MLOPS_", "HOROVOD_", "TF_")
-PRESETS: Final = ("demo", "one_epoch", "full", "benchmark")
-# What a single-node script runs, by preset; the precision goes in front.
-PRESET_SCRIPTS: Final = {"demo": "training_demo.sh", "one_epoch": "training_1_epoch.sh", "full": "training_full.sh"}
+# Variables of Horovod and TensorFlow, beside those of the trainer.
+LIBRARY_PREFIXES: Final = ("HOROVOD_", "TF_")
+KNOWN_PREFIXES: Final = (FLAG_PREFIX, *LIBRARY_PREFIXES)
 DEFAULT_GPU: Final = "nvidia.com/gpu"
 
 
@@ -52,14 +54,19 @@ class Changes:
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
-def apply_changes(files: OverlayFiles, changes: Changes) -> dict[str, str]:
+def apply_changes(files: OverlayFiles, changes: Changes, package: Package) -> dict[str, str]:
     """Return the texts that differ, by file name.
+
+    Args:
+        files: the overlay's.
+        changes: what to change.
+        package: the overlay's, which knows the settings, presets and scripts.
 
     Raises:
         UsageError: a key or preset that there is not, workers of a Pod.
         LauncherError: a file that is needed is missing, or cannot be edited in place.
     """
-    texts = dict(_env_texts(files, changes))
+    texts = dict(_env_texts(files, changes, package))
     texts.update(_patch_text(files, changes))
     if changes.namespace is not None:
         name = files.kustomization
@@ -67,7 +74,7 @@ def apply_changes(files: OverlayFiles, changes: Changes) -> dict[str, str]:
     return {name: text for name, text in texts.items() if text != files.texts[name]}
 
 
-def _env_texts(files: OverlayFiles, changes: Changes) -> Iterator[tuple[str, str]]:
+def _env_texts(files: OverlayFiles, changes: Changes, package: Package) -> Iterator[tuple[str, str]]:
     wanted = dict(changes.variables)
     if not wanted and changes.preset is None:
         return
@@ -76,48 +83,58 @@ def _env_texts(files: OverlayFiles, changes: Changes) -> Iterator[tuple[str, str
             f"no env file in the overlay: {files.folder}",
             "`configMapGenerator` in kustomization.yaml names it in `envs`",
         )
+    chosen = files.env(MODEL_NAME)
+    model = package.models.get(wanted.get(MODEL_NAME, chosen[1].value if chosen else ""))
     if changes.preset is not None:
-        key, value = _preset_variable(files, changes.preset)
+        key, value = _preset_variable(files, changes.preset, package, model)
         if wanted.get(key, value) != value:
             raise UsageError(f"`--preset` and `{key}` disagree: {value} and {wanted[key]}", "give one of them")
         wanted[key] = value
     edited: dict[str, EnvFile] = {}
     for key, value in wanted.items():
-        _require_known(files, key)
+        _require_known(files, key, model)
         found = files.env(key)
         name = found[0] if found else next(iter(files.env_files))
         edited[name] = edited.get(name, files.env_files[name]).with_value(key, value)
     yield from ((name, file.text) for name, file in edited.items())
 
 
-def _require_known(files: OverlayFiles, key: str) -> None:
+def _require_known(files: OverlayFiles, key: str, model: Model | None) -> None:
     there = {entry.key for file in files.env_files.values() for entry in file.entries}
-    if key in KNOWN_KEYS or key in there or key.startswith(KNOWN_PREFIXES):
+    settings = set() if model is None or model.settings is None else {*model.by_variable(), *NOT_FLAGS, PRESET}
+    if key in KNOWN_KEYS or key in there or key in settings or key.startswith(LIBRARY_PREFIXES):
         return
-    near = did_you_mean(key, {*KNOWN_KEYS, *there})
-    ways = "a key that mlops.env has, or a name that starts with MLOPS_, HOROVOD_ or TF_"
+    if key.startswith(FLAG_PREFIX) and not settings:
+        return  # nothing is known of this model's settings
+    near = did_you_mean(key, {*KNOWN_KEYS, *there, *settings})
+    ways = (
+        "a key that mlops.env has, a setting of the model (`mlops-launch check OVERLAY --settings`), or a variable of Horovod or TensorFlow"
+    )
     raise UsageError(f"unknown key: {key}", f"did you mean `{near}`?" if near else ways)
 
 
-def _preset_variable(files: OverlayFiles, preset: str) -> tuple[str, str]:
-    """Return the key and the value that choose `preset`: its own key where there is one, else the script's name."""
-    if files.env(PRESET) is not None:
-        if preset not in PRESETS:
-            near = did_you_mean(preset, PRESETS)
-            raise UsageError(f"unknown preset: {preset}", f"did you mean `{near}`?" if near else f"one of {', '.join(PRESETS)}")
-        return PRESET, preset
-    if preset not in PRESET_SCRIPTS:
-        raise (
-            UsageError(
-                f"no script for the preset: {preset}",
-                f"one of {', '.join(PRESET_SCRIPTS)}; or give the trainer's flag: {PRESET}={preset} goes over the script's own preset",
-            )
-            if preset in PRESETS
-            else UsageError(f"unknown preset: {preset}", f"one of {', '.join(PRESET_SCRIPTS)}")
-        )
-    script = files.env(MODEL_SCRIPT)
-    precision = script[1].value.partition("_")[0] if script and "_" in script[1].value else "fp32"
-    return MODEL_SCRIPT, f"{precision}_{PRESET_SCRIPTS[preset]}"
+def _preset_variable(files: OverlayFiles, preset: str, package: Package, model: Model | None) -> tuple[str, str]:
+    """Return the key and the value that choose `preset`: a script of its own where mlops.env names none, else the preset's key."""
+    presets = sorted(model.presets) if model else []
+    if presets and preset not in presets:
+        near = did_you_mean(preset, presets)
+        raise UsageError(f"unknown preset: {preset}", f"did you mean `{near}`?" if near else f"one of {', '.join(presets)}")
+    if files.env(PRESET) is None and (script := files.env(MODEL_SCRIPT)) is not None:
+        name = _script_of(package, preset, script[1].value)
+        if name is not None:
+            return MODEL_SCRIPT, name
+    return PRESET, preset
+
+
+def _script_of(package: Package, preset: str, now: str) -> str | None:
+    """Return the script that starts `preset` when no variable does, with the same flags otherwise as the one `now`; None without it."""
+    if now not in package.scripts:
+        return None
+    rest = {**package.scripts[now].flags, "preset": ""}
+    for name, script in sorted(package.scripts.items()):
+        if script.flag("preset", {}) == preset and {**script.flags, "preset": ""} == rest:
+            return name
+    return None
 
 
 def _patch_text(files: OverlayFiles, changes: Changes) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from mlops_launch.core.overlay.files import OverlayFiles, pod_path
 from mlops_launch.core.overlay.yamltree import Named, Path
 from mlops_launch.core.rules.silence import Silence
+from mlops_launch.core.settings.model import Package
 from mlops_launch.core.workload.model import Mount, Role, Volume, Workload
 
 
@@ -40,7 +41,7 @@ class Subject:
         files: the overlay's texts.
         workload: the rendered Pod or MPIJob; None when the overlay does not render.
         render_error: why it does not, in one line.
-        scripts: the names of the scripts in quickstart/; None when that folder was not found.
+        package: the models, settings, presets and scripts that the overlay belongs to; empty when nothing is known.
         unused_silences: the comments that accept no finding; the registry fills them in when all other rules have run.
         rule_ids: the rules there are, for the same rule.
     """
@@ -48,7 +49,7 @@ class Subject:
     files: OverlayFiles
     workload: Workload | None = None
     render_error: str | None = None
-    scripts: frozenset[str] | None = field(default=None)
+    package: Package = field(default_factory=Package)
     unused_silences: tuple[Silence, ...] = ()
     rule_ids: frozenset[str] = frozenset()
 

@@ -20,7 +20,7 @@ class Example:
     Args:
         overlay: the shipped overlay that it belongs to.
         file: `mlops.env` (lines that take the place of those with the same keys), `kustomization.yaml` (fields that are
-            added), or `patch` (a further patch of the workload).
+            added), `patch` (a further patch of the workload), or a path below models/ (that file of the package).
         text: the part, without a newline at its end.
     """
 
@@ -62,6 +62,11 @@ def in_pod(text: str) -> Example:
 def in_container(text: str) -> Example:
     """Return a part of the Pod's container in a patch."""
     return in_pod("containers:\n- name: training\n" + indent(_plain(text), "  "))
+
+
+def in_package(file: str, text: str) -> Example:
+    """Return the content of a file of the package that the overlay belongs to."""
+    return Example("multi-node", file, _plain(text))
 
 
 def _plain(text: str) -> str:

@@ -68,11 +68,11 @@ def _unknown_in_pod(pod: Node | None) -> Iterator[tuple[str, int, frozenset[str]
     ),
     wrong=in_job("""
         spec:
-          slotsPerWorkr: 2
+          slotsPerWorkr: 5
         """),
     right=in_job("""
         spec:
-          slotsPerWorker: 2
+          slotsPerWorker: 5
         """),
 )
 def _unknown_field(subject: Subject) -> Iterator[Problem]:

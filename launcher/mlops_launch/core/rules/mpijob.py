@@ -148,6 +148,14 @@ def _creation_policy(subject: Subject) -> Iterator[Problem]:
     wrong=in_job("""
         spec:
           mpiReplicaSpecs:
+            Launcher:
+              template:
+                spec:
+                  containers:
+                  - name: launcher
+                    env:
+                    - name: MLOPS_GLOBAL_BATCH
+                      value: "128"
             Worker:
               replicas: 128
         """),
@@ -160,6 +168,8 @@ def _creation_policy(subject: Subject) -> Iterator[Problem]:
                   containers:
                   - name: launcher
                     env:
+                    - name: MLOPS_GLOBAL_BATCH
+                      value: "128"
                     - name: PRTE_MCA_plm_ssh_no_tree_spawn
                       value: "1"
             Worker:

@@ -1,19 +1,17 @@
-"""Rules over names, images, scripts and presets."""
+"""Rules over names, images and scripts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_launch.contract import IMAGE_TAG, MODEL_DIR, MODEL_NAME, MODEL_SCRIPT, PRESET, REGISTRY
+from mlops_launch.contract import IMAGE_TAG, MODEL_DIR, MODEL_SCRIPT, REGISTRY
 from mlops_launch.core.overlay import yamltree as yamltext
-from mlops_launch.core.overlay.edits import PRESETS
 from mlops_launch.core.overlay.values import did_you_mean, is_dns_label
 from mlops_launch.core.rules.base import Place, Problem, Subject, containers, is_integer
 from mlops_launch.core.rules.example import in_env, in_kustomization
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 
 _PLACEHOLDER_REGISTRIES = ("registry.example.com", "example.com", "registry", "<")
-_RESNET = "resnet50v1_5"
 
 
 @rule(
@@ -164,31 +162,12 @@ def _image_tag(subject: Subject) -> Iterator[Problem]:
 )
 def _script(subject: Subject) -> Iterator[Problem]:
     value = subject.value(MODEL_SCRIPT)
-    if value and subject.scripts is not None and value not in subject.scripts:
-        near = did_you_mean(value, subject.scripts)
+    if value and subject.package.scripts and value not in subject.package.scripts:
+        near = did_you_mean(value, subject.package.scripts)
         yield Problem(
             f"no such script in quickstart/: {value}",
             f"did you mean `{near}`?"
             if near
-            else f"one of {', '.join(sorted(subject.scripts))}, in {subject.value(MODEL_DIR) or 'MODEL_DIR'}/quickstart",
+            else f"one of {', '.join(sorted(subject.package.scripts))}, in {subject.value(MODEL_DIR) or 'MODEL_DIR'}/quickstart",
             subject.at_variable(MODEL_SCRIPT),
-        )
-
-
-@rule(
-    "preset-unknown",
-    ERROR,
-    "MLOPS_PRESET names no preset",
-    why="The trainer would end with exit code 78.",
-    wrong=in_env("MLOPS_PRESET=dmeo"),
-    right=in_env("MLOPS_PRESET=demo"),
-)
-def _preset(subject: Subject) -> Iterator[Problem]:
-    value = (subject.value(PRESET) or "").strip()
-    if value and value not in PRESETS and subject.value(MODEL_NAME) == _RESNET:
-        near = did_you_mean(value, PRESETS)
-        yield Problem(
-            f"no such preset: {value}",
-            f"did you mean `{near}`?" if near else f"one of {', '.join(PRESETS)}",
-            subject.at_variable(PRESET),
         )

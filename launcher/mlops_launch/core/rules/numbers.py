@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlops_launch.core.rules.base import Problem, Subject, is_integer
-from mlops_launch.core.rules.example import in_env, in_job
+from mlops_launch.core.rules.example import in_job
 from mlops_launch.core.rules.rule import ERROR, rule
 
 
@@ -55,7 +55,7 @@ def _workers(subject: Subject) -> Iterator[Problem]:
         """),
     right=in_job("""
         spec:
-          slotsPerWorker: 2
+          slotsPerWorker: 5
         """),
 )
 def _slots(subject: Subject) -> Iterator[Problem]:
@@ -67,28 +67,4 @@ def _slots(subject: Subject) -> Iterator[Problem]:
             f"`slotsPerWorker` must be a whole number of 1 or more: {slots}",
             "`mlops-launch set OVERLAY --slots N`",
             subject.at_patch(("spec", "slotsPerWorker")),
-        )
-
-
-@rule(
-    "global-batch",
-    ERROR,
-    "MLOPS_GLOBAL_BATCH cannot be divided among the ranks",
-    why="Every rank takes the same share of a global batch; the trainer would end with exit code 78.",
-    wrong=in_env("MLOPS_GLOBAL_BATCH=51"),
-    right=in_env("MLOPS_GLOBAL_BATCH=64"),
-)
-def _global_batch(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
-    if job is None or not is_integer(job.slots_per_worker) or not is_integer(job.roles[1].replicas):
-        return
-    batch, ranks = (
-        subject.variables(job.main).get("MLOPS_GLOBAL_BATCH", ""),
-        job.roles[1].replicas * job.slots_per_worker,
-    )
-    if batch.isdigit() and ranks > 0 and int(batch) % ranks:
-        yield Problem(
-            f"MLOPS_GLOBAL_BATCH cannot be divided among {ranks} ranks: {batch}",
-            f"take a multiple of workers × slots, for instance {max(1, round(int(batch) / ranks)) * ranks}",
-            subject.at_variable("MLOPS_GLOBAL_BATCH"),
         )

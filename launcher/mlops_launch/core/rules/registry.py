@@ -21,6 +21,7 @@ from mlops_launch.core.rules import (
     pods,
     resources,
     security,
+    settings,
     syntax,
     users,
     variables,
@@ -40,6 +41,7 @@ TOPICS: Final = {
     "Variables": (variables,),
     "Pods": (pods, security),
     "Names, images and scripts": (names,),
+    "Models, settings and presets": (settings,),
     "Accepted findings": (comments,),
 }
 RULES_BY_TOPIC: Final = {topic: tuple(rule for module in modules for rule in rules_of(module)) for topic, modules in TOPICS.items()}
@@ -89,7 +91,7 @@ _PLACES: Final = {ENV: ("mlops.env", "ini"), KUSTOMIZATION: ("kustomization.yaml
 
 def _block(title: str, example: Example) -> Iterator[str]:
     patch = "pod-patch.yaml" if example.overlay == "single-node" else "mlops-job-patch.yaml"
-    place, language = _PLACES.get(example.file, (patch, "yaml"))
+    place, language = _PLACES.get(example.file, (example.file, "python") if example.file.endswith(".py") else (patch, "yaml"))
     text = example.text.replace("\ufeff", "<U+FEFF>").replace("\r", "<CR>")
     if len(text) > _LONGEST_EXAMPLE:
         text = f"{text[:40]}… ({len(text):,} characters)"

@@ -162,7 +162,7 @@ def _request_above_limit(subject: Subject) -> Iterator[Problem]:
     why="Two ranks would share a GPU, which NCCL refuses.",
     wrong=in_job("""
         spec:
-          slotsPerWorker: 4
+          slotsPerWorker: 5
           mpiReplicaSpecs:
             Worker:
               template:
@@ -175,7 +175,7 @@ def _request_above_limit(subject: Subject) -> Iterator[Problem]:
         """),
     right=in_job("""
         spec:
-          slotsPerWorker: 2
+          slotsPerWorker: 1
           mpiReplicaSpecs:
             Worker:
               template:

@@ -83,11 +83,11 @@ def _yaml_error(subject: Subject) -> Iterator[Problem]:
     wrong=in_job("""
         spec:
           slotsPerWorker: 1
-          slotsPerWorker: 2
+          slotsPerWorker: 5
         """),
     right=in_job("""
         spec:
-          slotsPerWorker: 2
+          slotsPerWorker: 5
         """),
 )
 def _duplicate_key(subject: Subject) -> Iterator[Problem]:
@@ -162,7 +162,7 @@ def _unknown_field(subject: Subject) -> Iterator[Problem]:
           patch: |-
             - op: replace
               path: /spec/slotsPerWorker
-              value: 2
+              value: 5
         """),
     explains_render=True,
 )

@@ -10,35 +10,40 @@ from mlops_launch.contract import DATASET_DIR, FLAG_PREFIX, OUTPUT_DIR, PRESET
 
 Scalar = str | int | float | bool
 KINDS: Final[Mapping[str, type[Scalar]]] = {"str": str, "int": int, "float": float, "bool": bool}
+# Settings end up in TensorFlow's 32-bit numbers: common/training/configuration.py.
+LARGEST_WHOLE: Final = 2**31 - 1
+LARGEST_FLOAT: Final = 3.4028234e38
 # Settings whose variable has a name of its own in mlops.env.
 _VARIABLES: Final = {"dataset_dir": DATASET_DIR, "output_dir": OUTPUT_DIR}
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a number must keep to; None is no bound."""
+    """What a number must keep to, beside the trainer's own limits; None is no bound."""
 
     minimum: float | None = None
     above: float | None = None
     below: float | None = None
 
     def complaint(self, value: float) -> str | None:
-        """Return why `value` is out of bounds, or None. What is not a number at all is out of every bound.
+        """Return why `value` is out of bounds, or None; NaN is out of every bound.
 
         >>> Bounds(minimum=0).complaint(-1), Bounds(above=0, below=1).complaint(0.5)
         ('must be 0 or more', None)
         """
         if self.minimum is not None and not value >= self.minimum:
-            return f"must be {self.minimum:g} or more"
+            return f"must be {self.minimum} or more"
         if self.above is not None and not value > self.above:
-            return f"must be above {self.above:g}"
+            return f"must be above {self.above}"
         if self.below is not None and not value < self.below:
-            return f"must be below {self.below:g}"
-        return None
+            return f"must be below {self.below}"
+        if isinstance(value, int):
+            return f"must be at most {LARGEST_WHOLE}" if abs(value) > LARGEST_WHOLE else None
+        return None if abs(value) <= LARGEST_FLOAT else "must be finite, in 32 bits"
 
     def __str__(self) -> str:
         parts = (("≥", self.minimum), (">", self.above), ("<", self.below))
-        return ", ".join(f"{sign} {bound:g}" for sign, bound in parts if bound is not None)
+        return ", ".join(f"{sign} {bound}" for sign, bound in parts if bound is not None)
 
 
 @dataclass(frozen=True)
@@ -211,9 +216,11 @@ def _convert(setting: Setting, text: str) -> Scalar:
 
 
 def show(value: Scalar) -> str:
-    """Return a value as mlops.env has it.
+    """Return a value as mlops.env has it, a float with six digits.
 
-    >>> show(True), show(1 / 32768), show("")
-    ('true', '3.0517578125e-05', '')
+    >>> show(True), show(1 / 32768), show(5.0), show("")
+    ('true', '3.05176e-05', '5', '')
     """
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Final, NoReturn
 
-from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.settings import source
 from mlops_launch.core.settings.model import KINDS, Bounds, Model, Package, Preset, Scalar, Script, Setting, SourceProblem, show
 from mlops_launch.core.settings.source import Declared, SourceError, one_line
@@ -146,7 +146,7 @@ def _preset(path: str, content: bytes, settings: Mapping[str, Setting] | None) -
 def _override_problem(path: str, line: int, settings: Mapping[str, Setting], key: str, value: object) -> SourceProblem | None:
     setting = settings.get(key)
     if setting is None:
-        near = did_you_mean(key, settings)
+        near = next(iter(get_close_matches(key, sorted(settings), n=1, cutoff=0.7)), None)
         return SourceProblem(path, line, one_line(f"not a setting of the model: {key}"), f"did you mean `{near}`?" if near else LIST_HINT)
     complaint = setting.value_complaint(value)
     if complaint is None:

@@ -11,7 +11,7 @@ from typing import Final
 
 # What no default comes near; a larger number would only keep the machine busy.
 _LARGEST_EXPONENT: Final = 64
-_LARGEST_NUMBER: Final = 10**30
+_LARGEST_NUMBER: Final = 10**38
 _OPERATORS: Final[dict[type[ast.operator], Callable[[float, float], float]]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
