@@ -18,8 +18,9 @@ The first process of the launcher's container, and of a local run. Standard libr
   first. The others' code is MPI's own and says nothing to anybody: it becomes 255, as when mpirun itself loses a worker.
 * A rank killed for memory is seen by its worker's entry point alone, whose log goes with its pod: what that one has put
   into OUTPUT_DIR/out-of-memory.log is repeated here after an exit code of 137 or 255, and makes it 137.
-* When the parent process is killed (a local run; process 1 of a container has none), this is a SIGTERM, and the
-  command has GRACE_S seconds to end before it is killed.
+* In a container the kubelet bounds the time to save. A local run has nobody who does: GRACE_S seconds after the first
+  signal the command is killed, whatever holds it up: a stopped rank, a disk that does not answer. When the parent
+  process is killed, this is a SIGTERM.
 * Nothing that was started survives: orphans are adopted, reaped, and killed once the command has ended.
 """
 
@@ -77,6 +78,7 @@ class Launcher:
         self.asked = False
         self.sent_at = 0.0
         self.kill_at = NEVER
+        self.told_kill = False
         self.line_open = False  # what was written last does not end a line
         self.outputs = {"stdout": 1}  # name → file descriptor, of what can still be written
         self._open_copy(os.environ.get("OUTPUT_DIR"))
@@ -154,6 +156,8 @@ class Launcher:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        if self.parent != 0:
+            self.kill_at = min(self.kill_at, time.monotonic() + GRACE_S)
         self._send()
 
     def _send(self, number: signal.Signals = signal.SIGUSR1) -> None:
@@ -173,9 +177,10 @@ class Launcher:
                 if ended[0] == self.child:
                     self.child, self.code = None, os.waitstatus_to_exitcode(ended[1])
         now = time.monotonic()
-        if self.asked and self.kill_at == NEVER and os.getppid() != self.parent:
-            self.kill_at = now + GRACE_S
-        if now > self.kill_at:
+        if now > self.kill_at and self.code is None:
+            if not self.told_kill:
+                self.told_kill = True
+                _say(f"Warning: still running {GRACE_S:.0f} s after it was asked to stop: killed")
             self._send(signal.SIGKILL)
         elif self.asked and now > self.sent_at + RESEND_S:
             self._send()
@@ -210,8 +215,11 @@ class Launcher:
             if os.path.isdir(volume):  # else nothing is mounted there, and the training says so
                 os.makedirs(os.path.dirname(path), exist_ok=True)
             copy = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            with open(f"{path}.starts", "a") as starts:
-                starts.write(f"offset={os.fstat(copy).st_size} time={time.time():.3f} host={socket.gethostname()}\n")
+            with open(f"{path}.starts", "ab+") as starts:
+                # A kill or a full disk may have cut the last line off.
+                if starts.tell() and _content(f"{path}.starts")[-1:] != b"\n":
+                    starts.write(b"\n")
+                starts.write(f"offset={os.fstat(copy).st_size} time={time.time():.3f} host={socket.gethostname()}\n".encode())
             self.outputs[path] = copy
         except OSError as error:
             _say(f"Warning: no copy of the log: {path}: {error.strerror}")

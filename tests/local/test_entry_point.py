@@ -61,6 +61,32 @@ def test_a_signal_becomes_sigusr1(enter, number):
     assert process.returncode == 143
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "trap '' USR1; echo $$; while :; do sleep 0.05; done",
+        "trap '' USR1; sh -c 'echo $$; kill -STOP $$' & wait",
+        "trap '' USR1; sh -c 'echo $$; exec sleep 600' & while :; do sleep 0.05; done",
+    ],
+    ids=["deaf", "its child is stopped", "its child is deaf"],
+)
+def test_one_signal_ends_whatever_runs_within_the_grace_and_nothing_survives(environment, script):
+    program = (
+        f"import sys\nsys.path.insert(0, {str(ENTRY_POINT.parent)!r})\n"
+        "import launcher\nlauncher.GRACE_S = 1\nsys.exit(launcher.main(sys.argv[1:]))\n"
+    )
+    argv = [sys.executable, "-c", program, "sh", "-c", script]
+    process = subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pid = int(process.stdout.readline())
+    begun = time.monotonic()
+    process.terminate()
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 137
+    assert 1 <= time.monotonic() - begun < 10
+    assert errors.decode() == "Warning: still running 1 s after it was asked to stop: killed\n"
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_a_command_that_has_nothing_to_save_counts_as_interrupted(enter):
     process = enter("echo ready; exec sleep 60")
     assert process.stdout.readline() == b"ready\n"
@@ -96,6 +122,16 @@ def test_the_copy_is_the_stream_without_nul_bytes_and_grows(enter, tmp_path):
     assert [int(fields["offset"]) for fields in starts] == [0, len(first)]
     assert time.time() - 60 < float(starts[0]["time"]) <= float(starts[1]["time"]) <= time.time()
     assert {fields["host"] for fields in starts} == {socket.gethostname()}
+
+
+@pytest.mark.parametrize("torn", ["offset=0 ti", "offset=0 time=1.5 host=a", "\0\0\0"])
+def test_a_start_line_that_is_cut_off_is_ended_before_the_next(enter, tmp_path, torn):
+    (tmp_path / "launcher.log").write_bytes(b"old\n")
+    (tmp_path / "launcher.log.starts").write_text(torn)
+    enter("true", tmp_path).communicate(timeout=30)
+    lines = (tmp_path / "launcher.log.starts").read_text().splitlines()
+    assert lines[0] == torn
+    assert contract.parse_fields(lines[1])["offset"] == "4"
 
 
 def test_what_workers_say_of_memory_kills_is_repeated_once(enter, tmp_path):

@@ -17,6 +17,7 @@ from mlops_launch.core.record import BY_SIGNAL, BY_TIMEOUT
 
 CHUNK = 1 << 16  # bytes
 GRACE_S = 120.0  # to save and stop after the time limit; the entry point's own bound
+SPARE_S = 10.0  # beyond that for the entry point, which knows best whom to kill
 ORPHANS_S = 30.0  # for ranks whose entry point was killed: they were asked to save
 DRAIN_S = 1.0  # for output after the program's end
 
@@ -100,7 +101,7 @@ class Engine:
             self._say(self._unsaid.pop(0))
         if now > self._stop.deadline and self._stop.reason is None:
             self._stop.reason = BY_TIMEOUT
-            self._kill_at = now + GRACE_S
+            self._kill_at = now + GRACE_S + SPARE_S
             self._unsaid.append("the time limit is reached: saving and stopping")
             self._ask()
         if now > self._kill_at:
@@ -110,6 +111,7 @@ class Engine:
         # Nothing is printed here: the signal may have come in the middle of printing.
         if self._stop.reason is None:
             self._stop.reason = BY_SIGNAL
+            self._kill_at = time.monotonic() + GRACE_S + SPARE_S
             self._unsaid.append("saving and stopping; Ctrl-C again kills")
             self._ask()
         elif number == signal.SIGINT:
