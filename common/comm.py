@@ -41,6 +41,9 @@ class Comm(Protocol):
     def broadcast_object(self, value: Any) -> Any:
         """Return rank 0's `value` on every rank."""
 
+    def gather_object(self, value: Any) -> list[Any]:
+        """Return every rank's `value`, in rank order, on every rank."""
+
     def sum_array(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return a float64 array summed over all ranks."""
 
@@ -79,6 +82,9 @@ class SingleComm:
 
     def broadcast_object(self, value: Any) -> Any:
         return value
+
+    def gather_object(self, value: Any) -> list[Any]:
+        return [value]
 
     def sum_array(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return values
@@ -133,6 +139,9 @@ class MpiComm:
     def broadcast_object(self, value: Any) -> Any:
         return self._world.bcast(value, root=0)
 
+    def gather_object(self, value: Any) -> list[Any]:
+        return list(self._world.allgather(value))
+
     def sum_array(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         total = np.empty_like(values)
         self._world.Allreduce(np.ascontiguousarray(values), total)
@@ -173,6 +182,9 @@ class HorovodComm:
 
     def broadcast_object(self, value: Any) -> Any:
         return self._hvd.broadcast_object(value, root_rank=0) if self.size > 1 else value
+
+    def gather_object(self, value: Any) -> list[Any]:
+        return list(self._hvd.allgather_object(value, name="gather_object")) if self.size > 1 else [value]
 
     def sum_array(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         total: npt.NDArray[np.float64] = self._hvd.allreduce(values, op=self._hvd.Sum, name="sum_array").numpy()

@@ -2,57 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from common.data import records
-from common.data.manifest import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    INDEX_FILE,
-    TRAIN,
-    VALIDATION,
-    Colour,
-    Manifest,
-    Shard,
-    fingerprint,
-    load,
-)
+from common.data.identity import Identity, content_checksum, looked_at
+from common.data.index import SCAN_THREADS, indexed, scan_files
+from common.data.manifest import IMAGENET_MEAN, IMAGENET_STD, Color, Shard, load
 from common.data.shards import find_shards
+from common.data.split import Example, Split
 from common.errors import TrainingError
 from mlops_launch.contract import ExitCode
-
-# Scanning waits for the disk or the network, not for a core.
-SCAN_THREADS = 16
-
-
-@dataclass(frozen=True)
-class Example:
-    """One record, checked: `encoded` is the JPEG or PNG file, `label` is counted from 0."""
-
-    encoded: bytes
-    label: int
-
-
-class Split:
-    """The records of a split, numbered 0 … images-1 over all of its shards."""
-
-    def __init__(self, folder: Path, names: list[str], lengths: list[records.Lengths]) -> None:
-        self._paths = [folder / name for name in names]
-        self._first = np.cumsum([0, *(len(part) for part in lengths)])
-        self._lengths = np.concatenate(lengths)
-        self._offsets = np.concatenate([records.offsets(part) for part in lengths])
-        self.images = int(self._first[-1])
-
-    def locate(self, record: int) -> tuple[Path, int, int, int]:
-        """Return a record's file, its number in the file, its offset and the length of its data."""
-        shard = int(np.searchsorted(self._first, record, "right")) - 1
-        return self._paths[shard], record - int(self._first[shard]), int(self._offsets[record]), int(self._lengths[record])
 
 
 @dataclass(frozen=True)
@@ -61,23 +26,49 @@ class Dataset:
 
     Attributes:
         folder: the dataset folder.
-        classes: the number of classes.
-        class_names: their names, in the order of the labels; empty for a folder without manifest.
-        label_offset: the label of the first class in the files (ImageNet's start at 1); batches count from 0.
-        mean, std: of the pixels, three values each on the scale 0-255, for the normalisation.
-        fingerprint: changes when the data change; for the fingerprint of a training's configuration.
+        identity: its content: classes, label offset, mean and std of the pixels, and checksums of the records.
         splits: by name, `train` and `validation`.
     """
 
     folder: Path
-    classes: int
-    class_names: tuple[str, ...]
-    label_offset: int
-    mean: Colour
-    std: Colour
-    fingerprint: str
+    identity: Identity
     splits: Mapping[str, Split]
     files: records.Files
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self.identity.classes
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the labels; empty for a folder without a manifest."""
+        return self.identity.class_names
+
+    @property
+    def label_offset(self) -> int:
+        """The label of the first class in the files (ImageNet's start at 1); batches count from 0."""
+        return self.identity.label_offset
+
+    @property
+    def mean(self) -> Color:
+        """Mean of the pixels, three values on the scale 0-255, for the normalization."""
+        return self.identity.mean
+
+    @property
+    def std(self) -> Color:
+        """Standard deviation of the pixels, three values on the scale 0-255."""
+        return self.identity.std
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the data change, and only then; for the fingerprint of a run's configuration."""
+        return self.identity.fingerprint
+
+    def moved(self, folder: Path) -> Dataset:
+        """Return this dataset, to be read from a copy of its files in another folder."""
+        splits = {name: split.moved(folder) for name, split in self.splits.items()}
+        return dataclasses.replace(self, folder=folder, splits=splits, files=records.Files())
 
     def images(self, split: str) -> int:
         """Return the number of images of `train` or `validation`; TrainingError (NO_DATA) where there is no such split."""
@@ -147,95 +138,59 @@ def open_dataset(
     for what, given, found in (("classes", classes, len(manifest.classes)), ("label_offset", label_offset, manifest.label_offset)):
         if given is not None and given != found:
             raise TrainingError(f"{what} {given} contradicts the dataset's manifest: {found}", f"leave {what} out", ExitCode.CONFIGURATION)
-    lengths = _indexed(folder, manifest, log)
-    return Dataset(
-        folder=folder,
+    if len(manifest.classes) < 2:
+        raise TrainingError(f"a classifier needs two classes, the dataset has one: {folder}", "prepare it again", ExitCode.BAD_DATA)
+    lengths = indexed(folder, manifest, log)
+    shards = {split: parts for split, parts in manifest.splits.items() if parts}
+    identity = Identity(
         classes=len(manifest.classes),
         class_names=manifest.classes,
         label_offset=manifest.label_offset,
         mean=manifest.mean,
         std=manifest.std,
-        fingerprint=fingerprint(manifest.splits, len(manifest.classes), manifest.label_offset),
-        splits={
-            split: Split(folder, [shard.name for shard in shards], [lengths[shard.name] for shard in shards])
-            for split, shards in manifest.splits.items()
-            if shards
-        },
-        files=records.Files(),
+        images={split: manifest.images(split) for split in shards},
+        content={split: _content(folder, parts, lengths) for split, parts in shards.items()},
     )
+    splits = {
+        split: Split(folder, [shard.name for shard in parts], [lengths[shard.name] for shard in parts]) for split, parts in shards.items()
+    }
+    return Dataset(folder, identity, splits, records.Files())
 
 
 def _open_foreign(folder: Path, classes: int | None, label_offset: int, log: Callable[[str], None]) -> Dataset:
-    names = find_shards(folder)
+    names = find_shards(folder, log)
     if classes is None:
         raise TrainingError(
             f"the dataset has no manifest, so the number of classes is needed: {folder}",
             "ImageNet's labels 1-1000 are classes 1000 and label offset 1",
             ExitCode.CONFIGURATION,
         )
-    lengths = _scan(folder, [name for split in names.values() for name in split], log)
-    shards = {
-        split: tuple(Shard(name, records.file_size(lengths[name]), len(lengths[name]), "") for name in found)
-        for split, found in names.items()
-    }
-    return Dataset(
-        folder=folder,
+    if classes < 2:
+        raise TrainingError(f"a classifier needs two classes: {classes}", "set MLOPS_CLASSES", ExitCode.CONFIGURATION)
+    scanned = scan_files(folder, [name for split in names.values() for name in split], log)
+    lengths = {split: [scanned[name].lengths for name in found] for split, found in names.items()}
+    checksums = {split: [scanned[name].checksums for name in found] for split, found in names.items()}
+    identity = Identity(
         classes=classes,
         class_names=(),
         label_offset=label_offset,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
-        fingerprint=fingerprint(shards, classes, label_offset),
-        splits={split: Split(folder, found, [lengths[name] for name in found]) for split, found in names.items()},
-        files=records.Files(),
+        images={split: sum(map(len, parts)) for split, parts in lengths.items()},
+        content={split: content_checksum(np.concatenate(lengths[split]), np.concatenate(checksums[split])) for split in names},
     )
+    return Dataset(folder, identity, {split: Split(folder, found, lengths[split]) for split, found in names.items()}, records.Files())
 
 
-def _indexed(folder: Path, manifest: Manifest, log: Callable[[str], None]) -> dict[str, records.Lengths]:
-    """Return the lengths of the records of each shard, from the index file, or from the shards where it does not fit."""
-    shards = [shard for split in (TRAIN, VALIDATION) for shard in manifest.splits.get(split, ())]
-    for shard in shards:
-        _check_size(folder / shard.name, shard.bytes)
-    lengths = _from_index(folder / INDEX_FILE, shards)
-    if lengths is None:
-        log(f"`{folder / INDEX_FILE}` is missing or does not fit the manifest: reading the record files instead")
-        lengths = _scan(folder, [shard.name for shard in shards], log)
-    for shard in shards:
-        if len(lengths[shard.name]) != shard.images:
-            raise TrainingError(
-                f"`{folder / shard.name}` should hold {shard.images} records by the manifest: {len(lengths[shard.name])}",
-                records.COPY_AGAIN,
-                ExitCode.BAD_DATA,
-            )
-    return lengths
+def _content(folder: Path, shards: tuple[Shard, ...], lengths: Mapping[str, records.Lengths]) -> str:
+    """Return the checksum of a split's content: the manifest's own of each shard, and what the records themselves say.
 
-
-def _check_size(path: Path, size: int) -> None:
-    try:
-        found = path.stat().st_size
-    except FileNotFoundError:
-        raise TrainingError(f"a record file of the manifest is missing: {path}", records.COPY_AGAIN, ExitCode.BAD_DATA) from None
-    except OSError as error:
-        raise records.unreadable(path, error) from error
-    if found != size:
-        what = "truncated" if found < size else "too long"
-        raise TrainingError(f"`{path}` is {what}, {size} bytes by the manifest: {found}", records.COPY_AGAIN, ExitCode.BAD_DATA)
-
-
-def _from_index(path: Path, shards: list[Shard]) -> dict[str, records.Lengths] | None:
-    try:
-        every: npt.NDArray[np.int64] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    if every.dtype != np.int64 or every.shape != (sum(shard.images for shard in shards),):
-        return None
-    parts = np.split(every, np.cumsum([shard.images for shard in shards])[:-1])
-    if any(records.file_size(part) != shard.bytes or (part < 0).any() for part, shard in zip(parts, shards, strict=True)):
-        return None
-    return {shard.name: part for shard, part in zip(shards, parts, strict=True)}
-
-
-def _scan(folder: Path, names: list[str], log: Callable[[str], None]) -> dict[str, records.Lengths]:
-    log(f"scanning the headers of {len(names)} record files: {folder}")
+    The records are asked too, since a manifest may lie beside shards that were replaced.
+    """
+    first = np.cumsum([0, *(shard.images for shard in shards)])
+    chosen = looked_at(int(first[-1]))
+    parts = [chosen[(chosen >= first[at]) & (chosen < first[at + 1])] - first[at] for at in range(len(shards))]
     with ThreadPoolExecutor(SCAN_THREADS) as pool:
-        return dict(zip(names, pool.map(records.scan, [folder / name for name in names]), strict=True))
+        read = list(pool.map(lambda shard, part: records.read_checksums(folder / shard.name, lengths[shard.name], part), shards, parts))
+    every = np.concatenate([lengths[shard.name] for shard in shards])
+    return content_checksum(every, np.concatenate(read), tuple(shard.sha256 for shard in shards))

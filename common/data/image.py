@@ -9,7 +9,7 @@ import functools
 import re
 from typing import Any, Literal
 
-from common.data.manifest import Colour
+from common.data.manifest import Color
 
 Augment = Literal["none", "shift", "imagenet"]
 
@@ -64,7 +64,7 @@ def evaluation_image(encoded: Any, image_size: int, augment: Augment) -> Any:
     return _resize(_decode_window(encoded, (height - side) // 2, (width - side) // 2, side, side), image_size)
 
 
-def normalise(images: Any, mean: Colour, std: Colour) -> Any:
+def normalise(images: Any, mean: Color, std: Color) -> Any:
     """Return `images` (scale 0-255, channels last) with mean 0 and standard deviation 1."""
     import tensorflow as tf
 

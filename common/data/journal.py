@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,40 +16,50 @@ from common.files import replace_file
 
 @dataclass(frozen=True)
 class Written:
-    """A finished shard and what its images are like: least and greatest height and width, encodings, files left out."""
+    """A finished shard and what its images are like: least and greatest height and width, encodings, labels, files left out."""
 
     shard: Shard
     smallest: tuple[int, int]
     largest: tuple[int, int]
     encodings: tuple[str, ...]
+    labels: tuple[int, ...]
     skipped: tuple[str, ...]
 
 
 class Journal:
-    """unfinished.json: written anew after each shard, removed once the manifest is there."""
+    """unfinished.json: written anew after each shard, removed once the manifest is there.
 
-    def __init__(self, folder: Path, made_by: Mapping[str, Any]) -> None:
+    Attributes:
+        made_by: the preparer and what decides its output.
+        files: the names of all files that are to be written, or were there before and are to be removed.
+    """
+
+    def __init__(self, folder: Path, made_by: Mapping[str, Any], files: Iterable[str] = ()) -> None:
+        self.made_by = dict(made_by)
+        self.files = set(files)
         self._folder = folder
-        self._made_by = dict(made_by)
         self._done: dict[str, Written] = {}
 
-    def load(self) -> bool:
-        """Read what an earlier call has left; return False where it made something else, or left no legible journal."""
+    @classmethod
+    def read(cls, folder: Path) -> Journal | None:
+        """Return what an earlier call has left, None where it is not legible as a journal of ours."""
         try:
-            fields = json.loads((self._folder / JOURNAL_FILE).read_text(encoding="utf-8"))
-            if fields["schema"] != SCHEMA or fields["made_by"] != self._made_by:
-                return False
+            fields = json.loads((folder / JOURNAL_FILE).read_text(encoding="utf-8"))
+            if fields["schema"] != SCHEMA or "preparer" not in fields["made_by"]:
+                return None
+            journal = cls(folder, fields["made_by"], map(str, fields["files"]))
             for name, entry in fields["shards"].items():
-                self._done[name] = Written(
+                journal._done[name] = Written(
                     Shard(**entry["shard"]),
-                    (entry["smallest"][0], entry["smallest"][1]),
-                    (entry["largest"][0], entry["largest"][1]),
-                    tuple(entry["encodings"]),
-                    tuple(entry["skipped"]),
+                    (int(entry["smallest"][0]), int(entry["smallest"][1])),
+                    (int(entry["largest"][0]), int(entry["largest"][1])),
+                    tuple(map(str, entry["encodings"])),
+                    tuple(map(int, entry["labels"])),
+                    tuple(map(str, entry["skipped"])),
                 )
-        except (ValueError, KeyError, TypeError):
-            return False
-        return True
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+            return None
+        return journal
 
     def finished(self, name: str) -> Written | None:
         """Return a shard that an earlier call finished, where its file still has the size and the checksum; otherwise None."""
@@ -66,7 +76,7 @@ class Journal:
     def save(self) -> None:
         """Write the journal."""
         shards = {name: dataclasses.asdict(written) for name, written in self._done.items()}
-        text = json.dumps({"schema": SCHEMA, "made_by": self._made_by, "shards": shards})
+        text = json.dumps({"schema": SCHEMA, "made_by": self.made_by, "files": sorted(self.files), "shards": shards})
         replace_file(self._folder / JOURNAL_FILE, lambda file: file.write(text.encode()))
 
     def add(self, written: Written) -> None:

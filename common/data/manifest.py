@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ VALIDATION: Final = "validation"
 IMAGENET_MEAN: Final = (123.675, 116.28, 103.53)
 IMAGENET_STD: Final = (58.395, 57.12, 57.375)
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Manifest:
     channels: int
     smallest: tuple[int, int]
     largest: tuple[int, int]
-    mean: Colour
-    std: Colour
+    mean: Color
+    std: Color
     splits: Mapping[str, tuple[Shard, ...]]
     made_by: Mapping[str, Any]
     skipped: tuple[str, ...] = ()
@@ -100,8 +100,8 @@ def loads(text: str, path: Path) -> Manifest:
             channels=int(fields["channels"]),
             smallest=_pair(fields["smallest"]),
             largest=_pair(fields["largest"]),
-            mean=_colour(fields["mean"]),
-            std=_colour(fields["std"]),
+            mean=_color(fields["mean"]),
+            std=_color(fields["std"]),
             splits={
                 str(split): tuple(
                     Shard(str(shard["name"]), int(shard["bytes"]), int(shard["images"]), str(shard["sha256"]))
@@ -115,20 +115,31 @@ def loads(text: str, path: Path) -> Manifest:
         counts = {split: int(content["images"]) for split, content in fields["splits"].items()}
     except KeyError as error:
         raise _bad(path, f"a field is missing: {error.args[0]}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _bad(path, f"not a manifest: {error}") from error
+    _check(manifest, counts, path)
+    return manifest
+
+
+def _check(manifest: Manifest, counts: Mapping[str, int], path: Path) -> None:
+    """Raise TrainingError (BAD_DATA) for values that no preparer writes."""
     for split, images in counts.items():
         if images != manifest.images(split):
             raise _bad(path, f"the shards of {split} do not add up to {images} images: {manifest.images(split)}")
     if not manifest.classes or manifest.label_offset < 0:
         raise _bad(path, f"classes and a label offset from 0 expected: {len(manifest.classes)}, {manifest.label_offset}")
-    if min(manifest.std) <= 0:
-        raise _bad(path, f"a standard deviation above 0 expected: {min(manifest.std)}")
-    for shards in manifest.splits.values():
+    if not all(map(math.isfinite, (*manifest.mean, *manifest.std))) or min(manifest.std) <= 0:
+        raise _bad(path, f"finite means and standard deviations above 0 expected: {manifest.mean}, {manifest.std}")
+    names: set[str] = set()
+    for split, shards in manifest.splits.items():
+        if split not in (TRAIN, VALIDATION):
+            raise _bad(path, f"splits {TRAIN} and {VALIDATION} expected: {split}")
         for shard in shards:
-            if Path(shard.name).name != shard.name:
+            if Path(shard.name).name != shard.name or shard.name in ("", "..") or "\0" in shard.name:
                 raise _bad(path, f"a shard is not a file name: {shard.name}")
-    return manifest
+            if shard.bytes < 0 or shard.images < 0 or shard.name in names:
+                raise _bad(path, f"a shard has a size below 0 or is there twice: {shard.name}")
+            names.add(shard.name)
 
 
 def load(dataset_dir: Path) -> Manifest | None:
@@ -153,18 +164,12 @@ def load(dataset_dir: Path) -> Manifest | None:
         raise unreadable(path, error) from error
 
 
-def fingerprint(splits: Mapping[str, tuple[Shard, ...]], classes: int, label_offset: int) -> str:
-    """Return a checksum that changes when files, classes or the label offset change."""
-    shards = {split: [dataclasses.astuple(shard) for shard in shards] for split, shards in sorted(splits.items())}
-    return hashlib.sha256(json.dumps([shards, classes, label_offset]).encode()).hexdigest()
-
-
 def _pair(values: Any) -> tuple[int, int]:
     height, width = values
     return int(height), int(width)
 
 
-def _colour(values: Any) -> Colour:
+def _color(values: Any) -> Color:
     red, green, blue = values
     return float(red), float(green), float(blue)
 

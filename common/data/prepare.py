@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(argv)
         output = options.output or DEFAULT_OUTPUT / options.command
+        if options.command == "folder":
+            _require_outside(output, options.source)
         manifest = write_dataset(
             _starting_tensorflow(_source(options), options.threads),
             output,
@@ -64,6 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(ExitCode.SUCCESS)
 
 
+def _require_outside(output: Path, source: Path) -> None:
+    """Refuse an output folder inside the source: the next call would take it for a part of it."""
+    if output.resolve().is_relative_to(source.resolve()):
+        raise TrainingError(f"the output folder is inside of the source: {output}", "choose another with --output", ExitCode.USAGE)
+
+
 def _source(options: argparse.Namespace) -> Source:
     if options.command == "digits":
         return digits(options.size, options.shards)
@@ -75,6 +83,7 @@ def _source(options: argparse.Namespace) -> Source:
         label_offset=options.label_offset,
         shards=options.shards,
         threads=options.threads,
+        log=_log,
     )
 
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from common.data.dataset import Dataset, Example
+from common.data.dataset import Dataset
 from common.data.order import Records
+from common.data.split import Example
 from common.errors import TrainingError
 
 # Readers wait for the disk or the network; one task reads a few records, so that a large step is spread over the threads.

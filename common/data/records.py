@@ -6,12 +6,13 @@ CRC-32C of the data (4 bytes). Only google_crc32c is needed, not TensorFlow.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -21,6 +22,7 @@ from common.errors import TrainingError
 from mlops_launch.contract import ExitCode
 
 Lengths = npt.NDArray[np.int64]
+Checksums = npt.NDArray[np.uint32]
 
 HEADER: Final = 12
 FOOTER: Final = 4
@@ -51,28 +53,58 @@ def file_size(lengths: Lengths) -> int:
     return int((lengths + OVERHEAD).sum())
 
 
-def scan(path: Path) -> Lengths:
-    """Return the length of the data of each record of a file, from the headers alone.
+class Scanned(NamedTuple):
+    """What the records of a file say of themselves: the length of the data of each, and its masked CRC-32C."""
 
-    Raises TrainingError (BAD_DATA) naming file, record and byte where a length's checksum is wrong or the file ends inside
-    a record, and IO_ERROR where it cannot be read.
+    lengths: Lengths
+    checksums: Checksums
+
+
+def scan(path: Path) -> Scanned:
+    """Return lengths and checksums of a file's records, from headers and footers alone: the data are not read.
+
+    Raises TrainingError: BAD_DATA naming file, record and byte where a length's checksum is wrong or the file ends inside
+    a record, NO_DATA where it is not there, IO_ERROR where it cannot be read.
     """
     lengths: list[int] = []
+    footers: list[bytes] = []
     try:
         with open(path, "rb", buffering=0) as file:
             descriptor, size, at = file.fileno(), os.fstat(file.fileno()).st_size, 0
+            header = os.pread(descriptor, HEADER, 0)
             while at < size:
-                header = os.pread(descriptor, HEADER, at)
                 if len(header) < HEADER:
                     raise _truncated(path, len(lengths), at)
                 length = _length(path, len(lengths), at, header)
-                at += length + OVERHEAD
-                if at > size:
-                    raise _truncated(path, len(lengths), at - length - OVERHEAD)
+                end = at + length + OVERHEAD
+                # One read for a record's footer and the header after it.
+                block = os.pread(descriptor, OVERHEAD, end - FOOTER) if end <= size else b""
+                if len(block) < FOOTER:
+                    raise _truncated(path, len(lengths), at)
                 lengths.append(length)
+                footers.append(block[:FOOTER])
+                header, at = block[FOOTER:], end
     except OSError as error:
         raise unreadable(path, error) from error
-    return np.array(lengths, np.int64)
+    return Scanned(np.array(lengths, np.int64), _checksums(footers))
+
+
+def read_checksums(path: Path, lengths: Lengths, chosen: Lengths) -> Checksums:
+    """Return the checksums that the records numbered `chosen` carry, in a file whose records have these lengths."""
+    ends = np.cumsum(lengths + OVERHEAD)[chosen]
+    try:
+        with open(path, "rb", buffering=0) as file:
+            footers = [os.pread(file.fileno(), FOOTER, int(end) - FOOTER) for end in ends]
+    except OSError as error:
+        raise unreadable(path, error) from error
+    for record, end, footer in zip(chosen, ends, footers, strict=True):
+        if len(footer) < FOOTER:
+            raise _truncated(path, int(record), int(end) - int(lengths[record]) - OVERHEAD)
+    return _checksums(footers)
+
+
+def _checksums(footers: list[bytes]) -> Checksums:
+    return np.frombuffer(b"".join(footers), np.dtype("<u4")).astype(np.uint32)
 
 
 class Files:
@@ -127,8 +159,14 @@ class _File:
 
 
 def unreadable(path: Path, error: OSError) -> TrainingError:
-    """Return the error for a file that cannot be read."""
-    return TrainingError(f"cannot read `{path}`: {error.strerror or error}", "check the disk or the mount", ExitCode.IO_ERROR)
+    """Return the error for a file or folder that cannot be read: NO_DATA where it is gone, otherwise IO_ERROR."""
+    message = f"cannot read `{path}`: {error.strerror or error}"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return TrainingError(message, "it was moved or removed, or is not mounted there", ExitCode.NO_DATA)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        hint = f"this process has uid {os.geteuid()} and gid {os.getegid()}: give them the right to read it"
+        return TrainingError(message, hint, ExitCode.IO_ERROR)
+    return TrainingError(message, "check the disk or the mount", ExitCode.IO_ERROR)
 
 
 def _length(path: Path, record: int, offset: int, header: bytes) -> int:

@@ -61,7 +61,7 @@ def write_shard(
 
     Raises TrainingError (BAD_DATA) for a broken image without `skip_broken`.
     """
-    digest, sizes, encodings, skipped = hashlib.sha256(), [], set(), []
+    digest, sizes, encodings, labels, skipped = hashlib.sha256(), [], set(), set(), []
 
     def write(file: BinaryIO) -> None:
         for item, image in images:
@@ -77,11 +77,19 @@ def write_shard(
             digest.update(record)
             sizes.append(image.size)
             encodings.add(image.encoding)
+            labels.add(item.label)
 
     replace_file(path, write)
     shard = Shard(path.name, path.stat().st_size, len(sizes), digest.hexdigest())
     heights, widths = [height for height, _ in sizes] or [0], [width for _, width in sizes] or [0]
-    return Written(shard, (min(heights), min(widths)), (max(heights), max(widths)), tuple(sorted(encodings)), tuple(skipped))
+    return Written(
+        shard,
+        (min(heights), min(widths)),
+        (max(heights), max(widths)),
+        tuple(sorted(encodings)),
+        tuple(sorted(labels)),
+        tuple(skipped),
+    )
 
 
 def _example(encoded: bytes, label: int) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from common.data.manifest import Colour
+from common.data.manifest import Color
 
 
 class Item(NamedTuple):
@@ -36,8 +36,8 @@ class Content:
 
     classes: tuple[str, ...]
     splits: Mapping[str, Sequence[Item]]
-    mean: Colour
-    std: Colour
+    mean: Color
+    std: Color
     bytes: int
 
 

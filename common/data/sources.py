@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from common.data.manifest import TRAIN, VALIDATION, Colour
+from common.data.manifest import TRAIN, VALIDATION, Color
 from common.data.records import unreadable
 from common.data.source import Content, Item, Source, held_out
 from common.errors import TrainingError
@@ -92,6 +92,13 @@ def _read_fashion_mnist(folder: Path, size: int) -> Content:
             raise TrainingError(
                 f"{len(pixels[split])} images but {len(labels)} labels in `{folder}`: {name}", "install it again", ExitCode.BAD_DATA
             )
+        if (wrong := np.flatnonzero(labels >= len(FASHION_CLASSES))).size:
+            file, first = _idx_file(folder, split, "labels-idx1"), int(wrong[0])
+            raise TrainingError(
+                f"`{file}` is not Fashion-MNIST's, image {first} has a label outside 0-{len(FASHION_CLASSES) - 1}: {labels[first]}",
+                "name the folder of Fashion-MNIST with --source",
+                ExitCode.BAD_DATA,
+            )
         splits[split] = [
             Item(f"{name} image {number}", int(label), partial(_encode, image, size, "jpeg"))
             for number, (image, label) in enumerate(zip(pixels[split], labels, strict=True))
@@ -125,7 +132,7 @@ def _bytes(path: Path) -> bytes:
         raise unreadable(path, error) from error
 
 
-def _statistics(images: Any) -> tuple[Colour, Colour]:
+def _statistics(images: Any) -> tuple[Color, Color]:
     """Return mean and standard deviation of grey images, for three equal channels."""
     pixels = np.asarray(images, np.float64)
     mean, std = round(float(pixels.mean()), 4), round(float(pixels.std()), 4)
@@ -148,7 +155,7 @@ def _encoder(size: int, encoding: str) -> Any:
     def encode(image: Any) -> Any:
         resized = tf.image.resize(image[:, :, None], [size, size], tf.image.ResizeMethod.BICUBIC)
         grey = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-        colour = tf.repeat(grey, 3, axis=2)
-        return tf.io.encode_png(colour) if encoding == "png" else tf.io.encode_jpeg(colour, quality=JPEG_QUALITY)
+        color = tf.repeat(grey, 3, axis=2)
+        return tf.io.encode_png(color) if encoding == "png" else tf.io.encode_jpeg(color, quality=JPEG_QUALITY)
 
     return tf.function(encode, input_signature=[tf.TensorSpec([None, None], tf.uint8)])

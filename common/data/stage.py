@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from common.data.manifest import INDEX_FILE, MANIFEST_FILE, load
+from common.data.dataset import Dataset
+from common.data.manifest import load
 from common.data.records import unreadable
-from common.data.shards import find_shards
+from common.data.sizes import size_text
 from common.errors import TrainingError
 from common.files import io_error, replace_file
 from mlops_launch.contract import ExitCode
@@ -28,51 +29,31 @@ class _Part(NamedTuple):
     sha256: str
 
 
-def stage(
-    dataset_dir: str | Path,
-    cache_dir: str | Path,
-    *,
-    local_rank: int,
-    barrier: Callable[[], None],
-    log: Callable[[str], None] = print,
-) -> Path:
-    """Copy the dataset to `cache_dir`, once a host, and return the folder to open instead.
+def copy_to(dataset: Dataset, cache_dir: str | Path, *, only_name: bool, log: Callable[[str], None] = print) -> Path:
+    """Copy the dataset's files to a folder in `cache_dir` and return that folder; `only_name` returns it without copying.
 
-    Local rank 0 copies, verifies the manifest's checksums and keeps what an earlier call left whole; every rank then
-    waits in `barrier`. A failure raises TrainingError before the barrier: the caller ends the other ranks by abort.
+    The folder's name follows the content: other data never meet an older copy. Checksums of the manifest are verified, and what
+    an earlier call left whole is kept.
 
-    Raises TrainingError: NO_DATA or BAD_DATA as `open_dataset`, BAD_DATA for a copy with another checksum, CANNOT_CREATE for
-    a cache folder that cannot be written, IO_ERROR for too little room or a failing read.
+    Raises TrainingError: BAD_DATA for a file that is not the manifest's, CANNOT_CREATE for a cache folder that cannot be
+    written, IO_ERROR for too little room or a failing read.
     """
-    source = Path(dataset_dir)
-    if not source.is_dir():
-        raise TrainingError(f"no such dataset folder: {source}", "set DATASET_DIR", ExitCode.NO_DATA)
-    parts = _parts(source)
-    name = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    target = Path(cache_dir) / f"dataset-{name}"
-    if local_rank == 0:
+    parts = _parts(dataset)
+    key = repr([dataset.fingerprint, *[(part.name, part.bytes) for part in parts]])
+    target = Path(cache_dir) / f"dataset-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if not only_name:
         try:
-            _copy(source, target, parts, log)
+            _copy(dataset.folder, target, parts, log)
         except OSError as error:
             raise io_error(error, f"write the cache folder: {target}") from error
-    barrier()
     return target
 
 
-def _parts(source: Path) -> list[_Part]:
-    manifest = load(source)
-    try:
-        if manifest is None:
-            names = [name for found in find_shards(source).values() for name in found]
-            return [_Part(name, (source / name).stat().st_size, "") for name in names]
-        parts = [_Part(shard.name, shard.bytes, shard.sha256) for shards in manifest.splits.values() for shard in shards]
-        if (source / INDEX_FILE).is_file():
-            parts.append(_Part(INDEX_FILE, (source / INDEX_FILE).stat().st_size, ""))
-        # The manifest comes last: with it, the copy is whole.
-        digest = hashlib.sha256((source / MANIFEST_FILE).read_bytes()).hexdigest()
-        return [*parts, _Part(MANIFEST_FILE, (source / MANIFEST_FILE).stat().st_size, digest)]
-    except OSError as error:
-        raise unreadable(source, error) from error
+def _parts(dataset: Dataset) -> list[_Part]:
+    manifest = load(dataset.folder)
+    known = {} if manifest is None else {shard.name: shard.sha256 for shards in manifest.splits.values() for shard in shards}
+    sizes = {name: size for split in dataset.splits.values() for name, size in split.files().items()}
+    return [_Part(name, size, known.get(name, "")) for name, size in sizes.items()]
 
 
 def _copy(source: Path, target: Path, parts: list[_Part], log: Callable[[str], None]) -> None:
@@ -88,11 +69,11 @@ def _copy(source: Path, target: Path, parts: list[_Part], log: Callable[[str], N
         needed, free = sum(part.bytes for part in missing), shutil.disk_usage(target).free
         if free < needed:
             raise TrainingError(
-                f"not enough room in `{target}`, {needed >> 20} MiB are needed: {free >> 20} MiB",
+                f"not enough room in `{target}`, {size_text(needed)} are needed: {size_text(free)}",
                 "use a larger cache folder, or none",
                 ExitCode.IO_ERROR,
             )
-        log(f"copying {len(missing)} of {len(parts)} files, {needed >> 20} MiB, to the node: {target}")
+        log(f"copying {len(missing)} of {len(parts)} files, {size_text(needed)}, to the node: {target}")
         for part in missing:
             replace_file(target / part.name, lambda file, part=part: _copy_file(source / part.name, file, part))  # type: ignore[misc]
     finally:

@@ -17,14 +17,17 @@ import numpy.typing as npt
 
 from common.data import records
 from common.data.journal import Journal, Written
-from common.data.manifest import INDEX_FILE, JOURNAL_FILE, MANIFEST_FILE, TRAIN, VALIDATION, Manifest, dumps, load
+from common.data.manifest import INDEX_FILE, JOURNAL_FILE, MANIFEST_FILE, TRAIN, VALIDATION, Manifest, dumps
+from common.data.names import some_of
 from common.data.order import rank_slice
+from common.data.output_folder import Found, look
 from common.data.progress import Progress
 from common.data.shard_writer import load_images, write_shard
 from common.data.shards import shard_name
+from common.data.sizes import size_text
 from common.data.source import Content, Item, Source
 from common.errors import TrainingError
-from common.files import PARTIAL, io_error, replace_file
+from common.files import io_error, replace_file
 from mlops_launch.contract import ExitCode
 
 SHARD_BYTES: Final = 128 << 20
@@ -40,26 +43,52 @@ def write_dataset(source: Source, output: Path, *, force: bool, skip_broken: boo
     disk, BAD_DATA for a broken image without `skip_broken`, USAGE for more shards than images.
     """
     with _locked(output):
-        if not force and (manifest := _complete(source, output)) is not None:
-            log(f"already complete: {output}")
-            return manifest
-        journal = Journal(output, source.made_by)
-        resumed = (output / JOURNAL_FILE).exists() and journal.load()
-        if not resumed:
-            _clear(output, journal, force)
+        found = look(output)
+        if found.manifest is not None and found.manifest.made_by == source.made_by and not force:
+            if found.is_whole(output):
+                log(f"already complete: {output}")
+                return found.manifest
+            log(f"not whole any more, written again: {output}")
+            force = True
+        journal = _continued(found, source)
+        if journal is None:
+            journal = _cleared(found, source, output, force)
+        else:
+            log(f"continuing an interrupted preparation: {output}")
         content = source.read()
         plan = _plan(source, content)
-        if resumed:
-            log(f"continuing an interrupted preparation: {output}")
+        journal.files |= set(plan)
+        journal.save()
         _check_room(output, content, sum((output / name).stat().st_size for name in plan if (output / name).is_file()))
         written = _write_shards(source, plan, output, journal, skip_broken, threads, log)
         manifest = _manifest(source, content, written)
         shards = [shard for split in (TRAIN, VALIDATION) for shard in manifest.splits.get(split, ())]
-        index = np.concatenate([records.scan(output / shard.name) for shard in shards])
+        index = np.concatenate([records.scan(output / shard.name).lengths for shard in shards])
         replace_file(output / INDEX_FILE, lambda file: file.write(_npy(index)))
         replace_file(output / MANIFEST_FILE, lambda file: file.write(dumps(manifest).encode()))
         (output / JOURNAL_FILE).unlink()
         return manifest
+
+
+def _continued(found: Found, source: Source) -> Journal | None:
+    """Return the journal of an unfinished dataset that is the one of `source`."""
+    same = found.journal is not None and found.manifest is None and found.journal.made_by == source.made_by
+    return found.journal if same else None
+
+
+def _cleared(found: Found, source: Source, output: Path, force: bool) -> Journal:
+    """Make the folder ready for a new dataset; only files that an earlier call has written are ever removed."""
+    if found.is_ours and not force:
+        raise TrainingError(
+            f"the output folder holds another dataset, or one prepared with other settings: {output}",
+            "choose another folder with --output, or write over it with --force",
+            ExitCode.CANNOT_CREATE,
+        )
+    # The journal comes first: from here on the folder counts as unfinished.
+    journal = Journal(output, source.made_by, found.files)
+    journal.save()
+    found.remove(output)
+    return journal
 
 
 @contextmanager
@@ -82,39 +111,6 @@ def _locked(output: Path) -> Iterator[None]:
         raise io_error(error, f"write the output folder: {output}") from error
 
 
-def _complete(source: Source, output: Path) -> Manifest | None:
-    """Return the manifest of a dataset that is the one of `source` and has all its files, otherwise None."""
-    if not (output / MANIFEST_FILE).exists():
-        return None
-    manifest = load(output)
-    if manifest is None or manifest.made_by != source.made_by:
-        return None
-    shards = [shard for split in manifest.splits.values() for shard in split]
-    whole = all((output / shard.name).is_file() and (output / shard.name).stat().st_size == shard.bytes for shard in shards)
-    return manifest if whole and (output / INDEX_FILE).is_file() else None
-
-
-def _clear(output: Path, journal: Journal, force: bool) -> None:
-    """Make the folder ready for a new dataset; only files that an earlier call has written are ever removed."""
-    ours = (output / MANIFEST_FILE).exists() or (output / JOURNAL_FILE).exists()
-    shards = [path for split in (TRAIN, VALIDATION) for path in output.glob(f"{split}-?????-of-?????")]
-    if shards and not ours:
-        raise TrainingError(
-            f"the output folder holds record files from elsewhere: {output}", "choose an empty folder", ExitCode.CANNOT_CREATE
-        )
-    if ours and not force:
-        raise TrainingError(
-            f"the output folder holds another dataset, or one made with other settings: {output}",
-            "choose another folder with --output, or write over it with --force",
-            ExitCode.CANNOT_CREATE,
-        )
-    # The journal comes first: from here on the folder counts as unfinished.
-    journal.save()
-    temporary = [path for split in (TRAIN, VALIDATION) for path in output.glob(f".{split}-?????-of-?????{PARTIAL}")]
-    for path in (output / MANIFEST_FILE, output / INDEX_FILE, *shards, *temporary):
-        path.unlink(missing_ok=True)
-
-
 def _plan(source: Source, content: Content) -> dict[str, tuple[str, Sequence[Item]]]:
     """Return for each shard its split and its images, in a fixed random order, so that each shard has images of all classes."""
     training = len(content.splits[TRAIN])
@@ -135,7 +131,7 @@ def _check_room(output: Path, content: Content, there: int) -> None:
     free, needed = shutil.disk_usage(output).free, content.bytes - there
     if free < needed:
         raise TrainingError(
-            f"not enough room in `{output}`, about {needed >> 20} MiB are needed: {free >> 20} MiB",
+            f"not enough room in `{output}`, about {size_text(needed)} are needed: {size_text(free)}",
             "make room, or choose another folder with --output",
             ExitCode.IO_ERROR,
         )
@@ -179,8 +175,13 @@ def _manifest(source: Source, content: Content, written: dict[str, list[Written]
     every = [shard for shards in written.values() for shard in shards]
     used = [shard for shard in every if shard.shard.images]
     splits = {split: tuple(shard.shard for shard in shards if shard.shard.images) for split, shards in written.items()}
-    if not splits[TRAIN]:
-        raise TrainingError("every training image is broken", None, ExitCode.BAD_DATA)
+    trained = {label for shard in written[TRAIN] for label in shard.labels}
+    if lost := [name for label, name in enumerate(content.classes) if label not in trained]:
+        raise TrainingError(
+            f"no whole training image is left of {len(lost)} of {len(content.classes)} classes: {some_of(lost)}",
+            "add images of these classes, or leave their folders out",
+            ExitCode.BAD_DATA,
+        )
     encodings = sorted({encoding for shard in used for encoding in shard.encodings})
     return Manifest(
         name=source.name,

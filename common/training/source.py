@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
-from common.comm import Comm, local_rank
-from common.data.dataset import Dataset, open_dataset
+from common.comm import Comm
+from common.data.agreement import open_on_all_ranks
+from common.data.dataset import Dataset
 from common.data.image import Augment
 from common.data.pipeline import Batches, evaluation_batches, synthetic_batches, training_batches
-from common.data.stage import stage
 from common.errors import TrainingError
 from common.output import talk
 from common.training.settings import Settings
@@ -37,6 +36,13 @@ class Source:
             self.images, self.classes, self.fingerprint = settings.synthetic_images, settings.classes, "synthetic"
         else:
             self.images, self.classes, self.fingerprint = self._dataset.images("train"), self._dataset.classes, self._dataset.fingerprint
+            if settings.global_batch > self.images:
+                # The learning rate is scaled by the batch; a step could not have that many images.
+                raise TrainingError(
+                    f"the global batch is larger than the {self.images} images of an epoch: {settings.global_batch}",
+                    "lower MLOPS_GLOBAL_BATCH, or bring more data",
+                    ExitCode.CONFIGURATION,
+                )
             if settings.evaluation_epochs:
                 # A missing split is told now, not after the first epoch.
                 self._dataset.images("validation")
@@ -45,11 +51,10 @@ class Source:
 
     def _open_dataset(self) -> Dataset:
         settings, comm = self._settings, self._comm
-        folder = Path(settings.dataset_dir)
-        log = talk if comm.rank == 0 else lambda line: None
-        if settings.cache_dir:
-            folder = stage(folder, settings.cache_dir, local_rank=local_rank(comm), barrier=comm.barrier, log=log)
-        return open_dataset(folder, classes=settings.classes or None, label_offset=settings.label_offset or None, log=log)
+        return open_on_all_ranks(
+            settings.dataset_dir, settings.cache_dir, comm, classes=settings.classes or None, label_offset=settings.label_offset or None,
+            log=talk if comm.rank == 0 else lambda line: None,
+        )  # fmt: skip
 
     def training(self, start_step: int, total_steps: int) -> Batches:
         """Return this rank's batches of the steps after `start_step`, to the last."""

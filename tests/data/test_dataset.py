@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from common.data import records
-from common.data.dataset import Example, open_dataset
+from common.data.dataset import open_dataset
 from common.data.journal import sha256
 from common.data.manifest import Manifest, Shard, dumps
+from common.data.split import Example
 from common.errors import TrainingError
 from mlops_launch.contract import ExitCode
 
@@ -33,7 +36,7 @@ def foreign(dataset_folder: Path, tmp_path: Path) -> Path:
 def ours(foreign: Path) -> Path:
     """The same with manifest and index, as a preparer leaves it."""
     paths = sorted(path for path in foreign.iterdir())
-    lengths = {path.name: records.scan(path) for path in paths}
+    lengths = {path.name: records.scan(path).lengths for path in paths}
     splits = {
         split: tuple(
             Shard(path.name, path.stat().st_size, len(lengths[path.name]), sha256(path)) for path in paths if path.name.startswith(split)
@@ -116,7 +119,7 @@ def test_an_empty_record_file_is_refused(foreign: Path) -> None:
 
 def test_a_truncated_record_file_from_elsewhere_is_named_with_record_and_byte(foreign: Path) -> None:
     path = foreign / "train-00001-of-00003"
-    last = int(records.offsets(records.scan(path))[-1])
+    last = int(records.offsets(records.scan(path).lengths)[-1])
     path.write_bytes(path.read_bytes()[:-1])
     assert failure(foreign, classes=10) == (f"`{path}` is damaged, truncated: record 17 at byte {last}", ExitCode.BAD_DATA)
 
@@ -125,7 +128,7 @@ def test_a_record_file_of_another_size_than_in_the_manifest_is_named(ours: Path)
     path = ours / "train-00001-of-00003"
     whole = path.read_bytes()
     # Cut between two records, which only the manifest can tell.
-    path.write_bytes(whole[: int(records.offsets(records.scan(path))[-1])])
+    path.write_bytes(whole[: int(records.offsets(records.scan(path).lengths)[-1])])
     message = f"`{path}` is truncated, {len(whole)} bytes by the manifest: {path.stat().st_size}"
     assert failure(ours) == (message, ExitCode.BAD_DATA)
     path.unlink()
@@ -179,3 +182,28 @@ def test_the_fingerprint_changes_with_the_data(dataset_folder: Path, ours: Path)
     ]
     assert len(set(prints)) == 3
     assert prints[0] == open_dataset(dataset_folder, classes=10, label_offset=1).fingerprint
+
+
+def test_the_fingerprint_is_the_contents_and_not_the_files(dataset_folder: Path, foreign: Path) -> None:
+    """The same records in the same order, in files of other names, numbers and times."""
+    data = b"".join(path.read_bytes() for path in sorted(foreign.glob("train-*")))
+    for path in foreign.glob("train-*"):
+        path.unlink()
+    (foreign / "train-all").write_bytes(data)
+    one, other = (open_dataset(folder, classes=10, label_offset=1) for folder in (dataset_folder, foreign))
+    assert one.fingerprint == other.fingerprint
+    assert one.identity.difference(other.identity) is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(content=st.lists(st.tuples(st.sampled_from([b"x", b"y", b"zz"]), st.integers(0, 2)), min_size=1, max_size=5), data=st.data())
+def test_relabelled_reordered_or_other_records_have_another_fingerprint(
+    tmp_path_factory: pytest.TempPathFactory, write_split: Callable[..., None], content: list[tuple[bytes, int]], data: st.DataObject
+) -> None:
+    other = data.draw(st.permutations(content) | st.lists(st.tuples(st.sampled_from([b"x", b"y", b"zz"]), st.integers(0, 2)), min_size=1))
+    prints = []
+    for records_ in (content, other):
+        folder = tmp_path_factory.mktemp("data")
+        write_split(folder, "train", records_, 1)
+        prints.append(open_dataset(folder, classes=3, log=lambda line: None).fingerprint)
+    assert (prints[0] == prints[1]) == (content == other)

@@ -90,7 +90,7 @@ def test_shift_moves_an_image_by_an_eighth_at_most_and_fills_with_black(tmp_path
     dot = np.zeros((16, 16, 3), np.uint8)
     dot[8, 8] = 255
     write_split(tmp_path, "train", [(tf.io.encode_png(dot).numpy(), 0)] * 40, 1)
-    dataset = open_dataset(tmp_path, classes=1, log=lambda line: None)
+    dataset = open_dataset(tmp_path, classes=2, log=lambda line: None)
     call = {**CALL, "global_batch": 40}
     (images, _, _), *_ = training_batches(dataset, "train", start_step=0, steps=1, rank=0, world_size=1, augment="shift", **call)
     places = [np.argwhere(image[:, :, 0] > 1).tolist() for image in images.numpy()]
@@ -103,7 +103,7 @@ def test_imagenet_crops_are_8_to_100_percent_of_the_area_and_half_are_flipped(tm
     ramp = np.zeros((256, 256, 3), np.uint8)
     ramp[:, :, 0], ramp[:, :, 1] = np.arange(256)[None, :], np.arange(256)[:, None]
     write_split(tmp_path, "train", [(tf.io.encode_png(ramp).numpy(), 0)] * 200, 1)
-    dataset = open_dataset(tmp_path, classes=1, log=lambda line: None)
+    dataset = open_dataset(tmp_path, classes=2, log=lambda line: None)
     call = {**CALL, "global_batch": 200, "image_size": 64}
     (images, _, _), *_ = training_batches(dataset, "train", start_step=0, steps=1, rank=0, world_size=1, augment="imagenet", **call)
     pixels = images.numpy() * dataset.std + dataset.mean
@@ -136,7 +136,7 @@ def test_evaluation_after_imagenet_cuts_out_the_centre(
     image = np.zeros((32, 56, 3), np.uint8)
     image[2:30, 14:42] = 255
     write_split(tmp_path, "validation", [(encode(image).numpy(), 0)], 1)
-    dataset = open_dataset(tmp_path, classes=1, log=lambda line: None)
+    dataset = open_dataset(tmp_path, classes=2, log=lambda line: None)
     call = {"local_batch": 1, "rank": 0, "world_size": 1, "image_size": 28, "augment": "imagenet", "threads": 1}
     ((images, _, _),) = evaluation_batches(dataset, "validation", **call)
     pixels = images.numpy()[0] * dataset.std + dataset.mean
@@ -200,7 +200,7 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, write_split: C
 def test_a_flipped_bit_is_named(tmp_path: Path, write_split: Callable[..., None], encoded_images: list[bytes]) -> None:
     dataset = damaged(tmp_path, write_split, [(encoded, 3) for encoded in encoded_images])
     path = tmp_path / "train-00000-of-00002"
-    at = int(records.offsets(records.scan(path))[20])
+    at = int(records.offsets(records.scan(path).lengths)[20])
     content = bytearray(path.read_bytes())
     content[at + 500] ^= 8
     path.write_bytes(content)

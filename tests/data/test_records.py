@@ -21,7 +21,7 @@ BOUNDARIES = [0, *np.cumsum([len(payload) + records.OVERHEAD for payload in PAYL
 
 
 def read_all(path: Path) -> list[bytes]:
-    lengths = records.scan(path)
+    lengths = records.scan(path).lengths
     files = records.Files()
     return [
         files.read(path, number, int(offset), int(length))
@@ -44,7 +44,7 @@ def test_any_records_are_read_as_they_were_written(tmp_path_factory: pytest.Temp
     path = tmp_path_factory.mktemp("any") / "shard"
     path.write_bytes(b"".join(records.frame(payload) for payload in payloads))
     assert read_all(path) == payloads
-    assert records.file_size(records.scan(path)) == path.stat().st_size
+    assert records.file_size(records.scan(path).lengths) == path.stat().st_size
 
 
 @settings(deadline=None)
@@ -94,11 +94,11 @@ def test_an_index_of_another_file_is_noticed(tmp_path: Path) -> None:
     assert caught.value.code == ExitCode.BAD_DATA
 
 
-def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_no_data(tmp_path: Path) -> None:
     with pytest.raises(TrainingError) as caught:
         records.Files().read(tmp_path / "gone", 0, 0, 4)
     assert caught.value.message == f"cannot read `{tmp_path / 'gone'}`: No such file or directory"
-    assert caught.value.code == ExitCode.IO_ERROR
+    assert caught.value.code == ExitCode.NO_DATA
 
 
 def test_threads_share_more_files_than_may_be_open(tmp_path: Path) -> None:
