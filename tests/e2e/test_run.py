@@ -136,7 +136,7 @@ def test_a_rank_that_was_killed_is_tried_again_and_each_try_is_kept(launch: Laun
     ended = launch("run", str(overlay), "--retries", "1")
     assert ended.code == 137
     assert [json.loads((folder / "result.json").read_text())["try"] for folder in launch.archives()] == [1, 2]
-    assert "trying again: 2" in ended.stderr
+    assert "retrying: attempt 2" in ended.stderr
 
 
 def test_ctrl_c_leaves_the_training_alone_and_says_how_to_come_back(launch: Launcher, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_retry_resumes_and_is_archived_by_itself(run_local, multi_node):
     run = run_local(multi_node, "--env", "MLOPS_TEST_STEPS=10", "--env", "MLOPS_TEST_FAIL_ONCE=255", "--retries", "2")
     assert run.wait() == 0, run.errors
     assert "resume step=5" in run.lines
-    assert "trying again: 2" in run.errors
+    assert "retrying: attempt 2" in run.errors
     records = [(path / "training.log").read_text().splitlines()[1] for path in run.archives()]
     assert records == ["anew", "resume step=5"]
     assert run.result()["try"] == 2

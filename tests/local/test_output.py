@@ -28,7 +28,7 @@ def test_a_closed_stdout_does_not_stop_the_training(run_local, lines_overlay):
     run = run_local(lines_overlay, "--env", f"MLOPS_TEST_LINES={LINES}")
     os.dup2(os.open(os.devnull, os.O_RDONLY), run.process.stdout.fileno())  # the only reader of the pipe is gone
     assert run.process.wait(60) == 0
-    assert "Warning: stdout cannot be written, the training goes on and its log is kept: Broken pipe" in run.errors
+    assert "Warning: stdout cannot be written, the job keeps running and its log is kept: Broken pipe" in run.errors
     assert len((run.archives()[0] / "training.log").read_bytes().splitlines()) == LINES
 
 

@@ -25,7 +25,7 @@ def test_a_signal_saves_and_stops(run_local, multi_node, output, number):
     assert run.processes() == []
     saved = int((output / "step").read_text())
     assert f"saved step={saved}" in run.lines
-    assert "saving and stopping; Ctrl-C again kills" in run.errors
+    assert "saving and stopping; press Ctrl-C again to kill" in run.errors
     record = run.result()
     assert (record["exit_code"], record["exit_name"], record["stopped_by"]) == (143, "interrupted", "signal")
     assert record["step"]["step"] == saved
@@ -98,7 +98,7 @@ def in_terminal(arguments, environment, folder, keys):
 def test_control_c_in_a_terminal_saves_and_stops(multi_node, environment, tmp_path, output):
     code, screen = in_terminal(["run", str(multi_node), "--local", *SLOW], environment, tmp_path, {"images/s": "\x03"})
     assert code == 143
-    assert "saving and stopping; Ctrl-C again kills" in screen
+    assert "saving and stopping; press Ctrl-C again to kill" in screen
     assert f"saved step={(output / 'step').read_text()}" in screen
 
 

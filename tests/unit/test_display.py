@@ -62,14 +62,14 @@ def test_the_line_of_progress_waits_until_a_bar_has_ended() -> None:
 def test_talk_begins_its_own_line_on_a_terminal() -> None:
     screen = Screen(terminal=True)
     screen.feed(b"50%")
-    screen.display.say("saving")
+    screen.display.console.info("saving")
     assert screen.file.getvalue() == b"50%\nsaving\n"
 
 
 def test_the_result_line_is_the_last_one() -> None:
     screen = Screen(terminal=False)
     assert screen.feed(b"a\nresult top1=1\n") == b"a\n"
-    screen.display.say("archive: x")
+    screen.display.console.info("archive: x")
     assert screen.end() == b"a\narchive: x\nresult top1=1\n"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlops_launch.commands.cluster.follow.container import gap_text, head_is_missing
-from mlops_launch.core.log.stream import Gap
+from mlops_launch.core.log.pieces import Gap
 
 STARTED = "2026-01-02T03:04:05Z"
 
@@ -25,6 +25,6 @@ def test_the_first_line_comes_late_and_is_not_a_trainings_first(first: str | Non
 
 
 def test_the_words_name_the_times() -> None:
-    assert gap_text(Gap("A", "B")) == "Warning: lines may be missing between A and B: the kubelet rotated the log meanwhile"
-    assert gap_text(Gap(None, "B")) == "Warning: the log's beginning may be missing, before B: the kubelet has rotated it away"
-    assert gap_text(Gap("A", None)) == "Warning: the log's end may be missing, after A"
+    assert gap_text(Gap("A", "B")) == "lines may be missing between A and B: the kubelet rotated the log meanwhile"
+    assert gap_text(Gap(None, "B")) == "the log's beginning may be missing, before B: the kubelet has rotated it away"
+    assert gap_text(Gap("A", None)) == "the log's end may be missing, after A"

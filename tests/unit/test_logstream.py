@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_launch.core.log import stream as logstream
-from mlops_launch.core.log.stream import Gap, LogStream, Mark, Piece
+from mlops_launch.core.log.pieces import Gap, Mark, Piece
+from mlops_launch.core.log.stream import LogStream
 
 
 def stamp(nanoseconds: int, zone: str = "Z") -> str:
@@ -143,12 +144,12 @@ def test_a_connection_that_broke_for_good_is_a_gap_at_the_end() -> None:
 def test_a_rotation_while_attached_may_have_torn_a_gap_before_the_new_files_first_line() -> None:
     log = stream(line(1, "one"))
     log.feed(line(2, "two"))
-    assert log.rotated(stamp(5)) is None
+    assert log.places.rotated(stamp(5)) is None
     log.feed(line(5, "five"))
-    assert log.rotated(stamp(5)) == [Gap(stamp(2), stamp(5))]
-    assert log.rotated(stamp(5)) == []
+    assert log.places.rotated(stamp(5)) == [Gap(stamp(2), stamp(5))]
+    assert log.places.rotated(stamp(5)) == []
     log.feed(line(9, "nine"))
-    assert log.rotated(stamp(7)) == [Gap(stamp(5), stamp(9))], "a whole file was skipped"
+    assert log.places.rotated(stamp(7)) == [Gap(stamp(5), stamp(9))], "a whole file was skipped"
 
 
 def test_another_stream_resumes_behind_the_last_lines_of_one_time() -> None:
@@ -173,7 +174,7 @@ def test_a_gap_that_a_reconnect_has_found_is_not_told_again_as_a_rotation() -> N
     log.settle()
     log.begin()
     assert log.feed(line(7, "seven")) == [Gap(stamp(1), stamp(7)), b"seven\n"]
-    assert log.rotated(stamp(7)) == []
+    assert log.places.rotated(stamp(7)) == []
 
 
 def test_the_servers_own_words_are_no_lines_of_the_log() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mlops_launch.cli.shared import clients_of, cluster_options, note
+from mlops_launch.cli.shared import clients_of, cluster_options, console, note
 
 
 @click.command("delete")
@@ -34,7 +34,7 @@ def command(context: click.Context, target: str, kube_context: str | None, names
     from mlops_launch.commands.cluster.find import Place
     from mlops_launch.commands.runs.archive import Archive
 
-    removal = delete(target, Path(target), Place(kube_context, namespace), wait_seconds, clients_of(context), Archive(), note)
+    removal = delete(target, Path(target), Place(kube_context, namespace), wait_seconds, clients_of(context), Archive(), console())
     for kind, name in removal.deleted:
         if (kind, name) not in removal.left:
             click.echo(f"deleted {kind} {name}")
@@ -43,7 +43,7 @@ def command(context: click.Context, target: str, kube_context: str | None, names
     for kind, name in removal.left:
         click.echo(f"still there: {kind} {name}")
     for line in removal.warnings:
-        note(line)
+        console().warn(line)
     if removal.left:
         note("\nhint: is its node alive? `kubectl describe` says what it waits for")
         context.exit(1)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import click
 
-from mlops_launch.cli.shared import clients_of, cluster_options, note
+from mlops_launch.cli.shared import clients_of, cluster_options, console, note
 from mlops_launch.errors import UsageError
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -52,7 +52,7 @@ def command(
                 click.echo(f"still there: {kind} {other} in namespace {place}")
         click.echo(f"{'would delete' if dry_run else 'deleted'} {item['kind']} {name} in namespace {place}")
     for line in warnings:
-        note(line)
+        console().warn(line)
     if not found:
         note(f"no job ended more than {older_than} ago")
     if left:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import click
 
-from mlops_launch.cli.shared import clients_of, cluster_options, note
+from mlops_launch.cli.shared import clients_of, cluster_options, console
 from mlops_launch.errors import UsageError
 
 
@@ -55,7 +55,7 @@ def command(
     found = where(archive, host, name, run_time, asked, in_cluster=everything or since is not None)
     if isinstance(found, Place):
         from mlops_launch.commands.cluster.jobs import workload_of
-        from mlops_launch.commands.cluster.logs import show_logs
+        from mlops_launch.commands.cluster.logs import Asked, show_logs
         from mlops_launch.commands.cluster.resume import follow_on, left_run
 
         cluster, name = clients.connect(found.context, found.namespace), found.name or name
@@ -65,7 +65,7 @@ def command(
             if run is not None:
                 streams = Streams(out, sys.stderr, terminal=False)
                 context.exit(follow_on(run, workload, cluster, clients.processes, host, streams))
-        show_logs(cluster, name, out, note, follow, everything, _moment(since, host.now()))
+        show_logs(cluster, name, Asked(out, console(), follow, everything, _moment(since, host.now())))
         return
     for chunk in follow_log(found, host, follow):
         out.write(chunk)

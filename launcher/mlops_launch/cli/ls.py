@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlops_launch.cli.shared import clients_of, cluster_options, echo_json, json_option, note
+from mlops_launch.cli.shared import clients_of, cluster_options, console, echo_json, json_option, note
 
 if TYPE_CHECKING:
     from mlops_launch.clients.cluster import Cluster
@@ -37,7 +37,7 @@ def command(
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.listing import list_runs, table
 
-    runs = list_runs(Archive(), clients_of(context).host, note)
+    runs = list_runs(Archive(), clients_of(context).host, console().warn)
     if as_json:
         echo_json({"runs": [run.to_json() for run in runs]})
     elif runs:

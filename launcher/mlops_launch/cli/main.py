@@ -39,9 +39,9 @@ class ShownError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         """Print the error on stderr."""
-        click.echo(f"Error: {self.message}", err=True)
-        if self.hint is not None:
-            click.echo(f"\nhint: {self.hint}", err=True)
+        from mlops_launch.cli.shared import console
+
+        console().error(self.message, self.hint)
 
 
 class Verbs(click.Group):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -12,8 +13,16 @@ from mlops_launch.contract import LauncherExitCode
 from mlops_launch.errors import UsageError, as_launcher_error
 
 if TYPE_CHECKING:
-    from mlops_launch.commands.cluster.run import ClusterRun
-    from mlops_launch.commands.local.run import LocalRun
+    from mlops_launch.clients.clients import Clients
+    from mlops_launch.commands.runs.loop import Engine
+
+
+# Option → parameter, of those that mean something on one of the two engines only.
+LOCAL_ONLY: Final = {"--mount": "mounts", "--env": "variables", "--model-dir": "model_dir"}
+CLUSTER_ONLY: Final = {
+    "--context": "kube_context", "--namespace": "namespace", "--detach": "detach", "--replace": "replace",
+    "--delete-on-interrupt": "delete_on_interrupt", "--start-timeout": "start_timeout",
+}  # fmt: skip
 
 
 @click.command("run")
@@ -39,22 +48,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", is_flag=True, help="Print only the result line; the archive has the log.")
 @click.pass_context
 def command(
-    context: click.Context,
-    overlay: Path,
-    local: bool,
-    mounts: tuple[str, ...],
-    variables: tuple[str, ...],
-    model_dir: Path | None,
-    kube_context: str | None,
-    namespace: str | None,
-    detach: bool,
-    replace: bool,
-    delete_on_interrupt: bool,
-    start_timeout: float | None,
-    timeout: float | None,
-    retries: int,
-    dry_run: bool,
-    quiet: bool,
+    context: click.Context, /, overlay: Path, local: bool, timeout: float | None, retries: int, dry_run: bool, quiet: bool, **chosen: Any
 ) -> None:
     """Train: check the overlay, apply it, follow its log, end with its exit code.
 
@@ -71,41 +65,18 @@ def command(
       mlops-launch run quickstart/k8s/mlops/multi-node --retries 2 --timeout 86400
       mlops-launch run quickstart/k8s/mlops/multi-node --local --mount datasets=/data/digits
     """
-    from mlops_launch.commands.runs.archive import Archive
+    from mlops_launch.commands.runs.loop import Limits, run
     from mlops_launch.commands.runs.streams import Streams
 
     clients = clients_of(context)
-    of_local: dict[str, object] = {"--mount": mounts, "--env": variables, "--model-dir": model_dir}
-    of_cluster: dict[str, object] = {
-        "--context": kube_context, "--namespace": namespace, "--detach": detach, "--replace": replace,
-        "--delete-on-interrupt": delete_on_interrupt, "--start-timeout": start_timeout,
-    }  # fmt: skip
-    _refuse(of_cluster if local else of_local, local)
-    run: LocalRun | ClusterRun
-    if local:
-        from mlops_launch.commands.local.run import LocalRun, RunOptions
-
-        options = RunOptions(
-            mounts={name: Path(folder) for name, folder in _pairs("--mount", "CLAIM=DIR", mounts).items()},
-            variables=_pairs("--env", "KEY=VALUE", variables), model_dir=model_dir, timeout=timeout, retries=retries,
-        )  # fmt: skip
-        run = LocalRun(overlay, options, clients.processes, clients.host, Archive())
-    else:
-        from mlops_launch.commands.cluster.follow.attempt import ClusterOptions
-        from mlops_launch.commands.cluster.limits import START_S
-        from mlops_launch.commands.cluster.run import ClusterRun
-
-        on_cluster = ClusterOptions(
-            context=kube_context, namespace=namespace, detach=detach, replace=replace, delete_on_interrupt=delete_on_interrupt,
-            start_timeout=start_timeout or START_S, timeout=timeout, retries=retries,
-        )  # fmt: skip
-        run = ClusterRun(overlay, on_cluster, clients, Archive())
+    _refuse(CLUSTER_ONLY if local else LOCAL_ONLY, chosen, local)
+    engine = _local_engine(overlay, clients, chosen) if local else _cluster_engine(overlay, clients, chosen)
     code = 0
     try:
         if dry_run:
-            click.echo(run.dry_run(), nl=False)
+            click.echo(engine.plan().to_text(), nl=False)
         else:
-            code = run.run(Streams.standard(quiet))
+            code = run(engine, Limits(timeout, retries), clients.host, Streams.standard(quiet))
     except (UsageError, BrokenPipeError):
         raise
     except Exception as error:
@@ -116,13 +87,41 @@ def command(
     context.exit(code)
 
 
-def _refuse(options: dict[str, object], local: bool) -> None:
+def _local_engine(overlay: Path, clients: Clients, chosen: Mapping[str, Any]) -> Engine:
+    from mlops_launch.commands.local.run import LocalEngine, LocalOptions
+    from mlops_launch.commands.runs.archive import Archive
+
+    options = LocalOptions(
+        mounts={name: Path(folder) for name, folder in _pairs("--mount", "CLAIM=DIR", chosen["mounts"]).items()},
+        variables=_pairs("--env", "KEY=VALUE", chosen["variables"]),
+        model_dir=chosen["model_dir"],
+    )
+    return LocalEngine(overlay, options, clients.processes, clients.host, Archive())
+
+
+def _cluster_engine(overlay: Path, clients: Clients, chosen: Mapping[str, Any]) -> Engine:
+    from mlops_launch.commands.cluster.limits import START_S
+    from mlops_launch.commands.cluster.run import ClusterEngine, ClusterOptions
+    from mlops_launch.commands.runs.archive import Archive
+
+    options = ClusterOptions(
+        context=chosen["kube_context"],
+        namespace=chosen["namespace"],
+        detach=chosen["detach"],
+        replace=chosen["replace"],
+        delete_on_interrupt=chosen["delete_on_interrupt"],
+        start_timeout=chosen["start_timeout"] or START_S,
+    )
+    return ClusterEngine(overlay, options, clients, Archive())
+
+
+def _refuse(names: Mapping[str, str], chosen: Mapping[str, Any], local: bool) -> None:
     """Raise when an option is given that means nothing here.
 
     Raises:
         UsageError: the first such option.
     """
-    given = [name for name, value in options.items() if value]
+    given = [option for option, name in names.items() if chosen[name]]
     if given:
         where, hint = ("a cluster", "leave out `--local`") if local else ("this machine", "add `--local`, or set it in the overlay")
         raise UsageError(f"only for a run on {where}: {given[0]}", hint)

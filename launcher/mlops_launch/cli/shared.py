@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mlops_launch.commands.runs.console import Console
+
 if TYPE_CHECKING:
     from mlops_launch.clients.clients import Clients
 
@@ -45,6 +47,11 @@ def echo_json(fields: Mapping[str, Any]) -> None:
     click.echo(json.dumps({"schema": 1, **fields}, indent=2))
 
 
+def console() -> Console:
+    """Return what talks to people, on stderr."""
+    return Console(lambda text: click.echo(text, err=True))
+
+
 def note(message: str) -> None:
     """Print talk: a line on stderr."""
-    click.echo(message, err=True)
+    console().info(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from mlops_launch.clients.clients import Clients
@@ -11,15 +10,14 @@ from mlops_launch.commands.cluster.remove import Removal, remove
 from mlops_launch.commands.cluster.submit import submission
 from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.commands.runs.archive import Archive
+from mlops_launch.commands.runs.console import Console
 from mlops_launch.core.kube import ownership as belongings
 from mlops_launch.core.workload.kinds import find_workload
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.errors import LauncherError
 
 
-def delete(
-    target: str, folder: Path, asked: Place, wait_s: float | None, clients: Clients, archive: Archive, say: Callable[[str], None]
-) -> Removal:
+def delete(target: str, folder: Path, asked: Place, wait_s: float | None, clients: Clients, archive: Archive, console: Console) -> Removal:
     """Delete a training and what came with it.
 
     Args:
@@ -30,7 +28,7 @@ def delete(
         wait_s: seconds to wait; None is the pods' grace period and a minute.
         clients: the cluster, and what renders the overlay.
         archive: of the working directory.
-        say: gets talk.
+        console: gets talk.
 
     Raises:
         LauncherError: there is no such training, or the cluster refuses.
@@ -45,10 +43,10 @@ def delete(
         found = last_place(archive, clients.host, target, asked) if asked == Place() else asked
         cluster = clients.connect(found.context, found.namespace)
         name, place, references = target, cluster.namespace, []
-    say(f"deleting {name} from namespace {place}" + (f" of context {cluster.context}" if cluster.context else ""))
+    console.info(f"deleting {name} from namespace {place}" + (f" of context {cluster.context}" if cluster.context else ""))
     removal = remove(cluster, name, place, references, wait_s)
     if not removal.deleted and folder.is_dir():
-        say("nothing was there")
+        console.info("nothing was there")
     elif not removal.deleted:
         raise LauncherError(f"no training of that name in namespace {place}: {name}", "`mlops-launch ls --cluster -A` lists all")
     return removal

@@ -41,7 +41,7 @@ class Removal:
     @property
     def warnings(self) -> list[str]:
         """What was not looked at, a line each."""
-        return [f"Warning: not looked at, since this user may not list it: {kind}" for kind in sorted(self.unseen)]
+        return [f"not looked at, since this user may not list it: {kind}" for kind in sorted(self.unseen)]
 
 
 def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Reference], wait_s: float | None = None) -> Removal:

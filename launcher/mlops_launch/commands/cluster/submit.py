@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlops_launch.clients.cluster import Cluster, Json
@@ -10,6 +9,7 @@ from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.jobs import is_installed
 from mlops_launch.commands.cluster.limits import POLL_S, SPARE_S
 from mlops_launch.commands.overlay.render import parse_objects
+from mlops_launch.commands.runs.console import Console
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.ownership import is_ours
@@ -18,8 +18,6 @@ from mlops_launch.core.workload.kinds import Kind
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.errors import LauncherError, UsageError
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def require_place(cluster: Cluster, planned: Submission) -> None:
                 )
 
 
-def make_room(cluster: Cluster, planned: Submission, replace: bool, say: Say) -> None:
+def make_room(cluster: Cluster, planned: Submission, replace: bool, console: Console) -> None:
     """Remove a finished workload of that name, or with `replace` a running one, and wait until its pods are gone.
 
     Raises:
@@ -105,7 +103,7 @@ def make_room(cluster: Cluster, planned: Submission, replace: bool, say: Say) ->
             f"it runs already: {place}",
             f"`mlops-launch logs -f {workload.name} -n {planned.namespace}` follows it, `--replace` stops it and starts anew",
         )
-    say(f"removing the {'finished' if ended else 'running'} {place}")
+    console.info(f"removing the {'finished' if ended else 'running'} {place}")
     cluster.delete(cluster.path_of(found), facts.uid_of(found), "Foreground")
     wait_until_gone(cluster, kind, workload.name, planned.namespace)
 

@@ -7,13 +7,12 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable
 
 from mlops_launch.clients.process import Processes
-from mlops_launch.core.record import BY_SIGNAL, BY_TIMEOUT
+from mlops_launch.commands.runs.console import Console
+from mlops_launch.commands.runs.loop import TIME_IS_UP, Stop
+from mlops_launch.core.record import BY_SIGNAL
 
 CHUNK = 1 << 16  # bytes
 GRACE_S = 120.0  # to save and stop after the time limit; the entry point's own bound
@@ -22,40 +21,28 @@ ORPHANS_S = 30.0  # for ranks whose entry point was killed: they were asked to s
 DRAIN_S = 1.0  # for output after the program's end
 
 
-@dataclass
-class Stop:
-    """Whether and why the run was asked to stop.
+class Program:
+    """One program; an interrupt asks it to save and stop, a second Ctrl-C kills it."""
 
-    Args:
-        reason: BY_SIGNAL, BY_TIMEOUT or None.
-        deadline: of the monotonic clock; the time limit.
-    """
-
-    reason: str | None = None
-    deadline: float = float("inf")
-
-
-class Engine:
-    """Runs one program at a time; an interrupt asks it to save and stop, a second Ctrl-C kills it."""
-
-    def __init__(self, processes: Processes, stop: Stop, say: Callable[[str], None]) -> None:
+    def __init__(self, processes: Processes, stop: Stop, console: Console) -> None:
         self._processes = processes
         self._stop = stop
-        self._say = say
+        self._console = console
         self._process: subprocess.Popen[bytes] | None = None
         self._kill_at = float("inf")
         self._unsaid: list[str] = []
 
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        """Take SIGINT, SIGTERM and SIGHUP as a request to stop, while the context lasts."""
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def interrupt(self, number: int) -> None:
+        """A signal with that number has come."""
+        # Nothing is printed here: the signal may have come in the middle of printing.
+        if self._stop.reason is None:
+            self._stop.reason = BY_SIGNAL
+            self._kill_at = time.monotonic() + GRACE_S + SPARE_S
+            self._unsaid.append("saving and stopping; press Ctrl-C again to kill")
+            self._ask()
+        elif number == signal.SIGINT:
+            self._unsaid.append("killed")
+            self._kill()
 
     def follow(self, process: subprocess.Popen[bytes], take: Callable[[bytes], None]) -> int:
         """Hand each chunk of the output to `take` until the program has ended; return its exit code, 128 + n for signal n.
@@ -98,24 +85,12 @@ class Engine:
     def _watch_clock(self) -> None:
         now = time.monotonic()
         while self._unsaid:
-            self._say(self._unsaid.pop(0))
-        if now > self._stop.deadline and self._stop.reason is None:
-            self._stop.reason = BY_TIMEOUT
+            self._console.info(self._unsaid.pop(0))
+        if self._stop.is_due(now):
             self._kill_at = now + GRACE_S + SPARE_S
-            self._unsaid.append("the time limit is reached: saving and stopping")
+            self._unsaid.append(TIME_IS_UP)
             self._ask()
         if now > self._kill_at:
-            self._kill()
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        # Nothing is printed here: the signal may have come in the middle of printing.
-        if self._stop.reason is None:
-            self._stop.reason = BY_SIGNAL
-            self._kill_at = time.monotonic() + GRACE_S + SPARE_S
-            self._unsaid.append("saving and stopping; Ctrl-C again kills")
-            self._ask()
-        elif number == signal.SIGINT:
-            self._unsaid.append("killed")
             self._kill()
 
     def _ask(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlops_launch.clients.host import Host
-from mlops_launch.core.log.stream import Mark
+from mlops_launch.core.log.pieces import Mark
 from mlops_launch.core.record import RunRecord, state
 from mlops_launch.errors import LauncherError
 

@@ -7,11 +7,12 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 
+from mlops_launch.commands.runs.console import Console
 from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.contract import Value
 from mlops_launch.core.log.lines import Cut, is_result
 from mlops_launch.core.log.progress import progress_line
-from mlops_launch.core.printable import one_line, printable
+from mlops_launch.core.printable import one_line
 
 REDRAW_S = 0.1
 _CLEAR = "\r\x1b[K"
@@ -28,6 +29,7 @@ class Display:
         self._drawn = False
         self._inside = False  # a line of the log has begun and not ended
         self._broken = False
+        self.console = Console(self._say)  # talk, which takes the line of progress away
 
     def show(self, cut: Cut, steps: Sequence[bool], step: Mapping[str, Value]) -> None:
         """Show more of the log.
@@ -61,12 +63,11 @@ class Display:
             self._write(self._held + b"\n")
             self._held = None
 
-    def say(self, text: str) -> None:
-        """Show a line of talk."""
+    def _say(self, text: str) -> None:
         self.end()
         if self._inside and self._streams.terminal:
             text, self._inside = "\n" + text, False
-        self._talk(printable(text) + "\n")
+        self._talk(text + "\n")
 
     def _talk(self, text: str) -> None:
         try:
@@ -96,7 +97,7 @@ class Display:
         except OSError as error:
             self._broken = True
             _silence(self._streams.data.fileno())
-            self.say(f"Warning: stdout cannot be written, the training goes on and its log is kept: {error.strerror}")
+            self.console.warn(f"stdout cannot be written, the job keeps running and its log is kept: {error.strerror}")
 
 
 def _silence(descriptor: int) -> None:

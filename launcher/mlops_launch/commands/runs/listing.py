@@ -90,7 +90,7 @@ def list_runs(archive: Archive, host: Host, warn: Callable[[str], None]) -> list
         try:
             found.append(look(run, host))
         except LauncherError as error:
-            warn(f"Warning: {error.message}")
+            warn(error.message)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What each try of a run leaves, wherever it runs: its log, its figures, its record; and whether another try may help."""
+"""What each try of a run leaves, wherever it runs: its log, its figures, its record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mlops_launch import contract
 from mlops_launch.commands.runs.archive import ArchivedRun, Position
 from mlops_launch.commands.runs.display import Display
 from mlops_launch.core.log.lines import Cut, LineReader, Metrics, is_result
@@ -94,9 +93,4 @@ class Recorder:
             if failed not in self._said:
                 self._said.add(failed)
                 reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-                self._display.say(f"Warning: {failed}: {reason}")
-
-
-def may_retry(record: RunRecord) -> bool:
-    """Return whether another try may help: an exit code of 128-255, unless memory ran out."""
-    return record.exit_code is not None and contract.is_retryable(record.exit_code) and not record.out_of_memory
+                self._display.console.warn(f"{failed}: {reason}")

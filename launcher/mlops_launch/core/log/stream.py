@@ -8,46 +8,15 @@ is known is not in it, the file was rotated since, and lines may be missing. Tha
 
 from __future__ import annotations
 
-import re
-from collections import deque
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Final
 
+from mlops_launch.core.log.pieces import Gap, Mark, Piece
+from mlops_launch.core.log.places import Places
 from mlops_launch.core.log.search import Search
+from mlops_launch.core.log.stamps import STAMP, STAMP_SIZE, stamp_of
 
 LONG: Final = 1 << 16  # bytes of a line whose end is waited for; a longer one is handed on as it comes
 KEY: Final = 1 << 10  # bytes by which a longer one is known again
-REMEMBERED: Final = 20_000  # pieces whose times are kept, to place a rotation
-_STAMP: Final = re.compile(rb"^\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) ", re.MULTILINE)
-_STAMP_SIZE: Final = 64  # bytes; a timestamp is shorter
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Lines may be missing here.
-
-    Args:
-        after: the timestamp of the last line before it; None before the first line.
-        before: the timestamp of the first line behind it; None at the end of the log.
-    """
-
-    after: str | None
-    before: str | None
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Up to here all lines have been handed on: what another `LogStream` needs to resume from here.
-
-    Args:
-        lines: the last ones, all of one timestamp, timestamps included; of a long one its beginning.
-    """
-
-    lines: tuple[bytes, ...]
-
-
-Piece = bytes | Gap
 
 
 class LogStream:
@@ -69,8 +38,7 @@ class LogStream:
         self._file = self._head = b""  # key of the first line: of the file that was read before, of this connection's
         self._inside = self._passing = False  # a long line has begun; it is handed on
         self._size = 0  # of the long line, so far
-        self._times: deque[tuple[bytes, bytes]] = deque(maxlen=REMEMBERED)  # of each piece: its first line's, its last line's
-        self._gaps: list[Gap] = []
+        self.places = Places()
 
     @property
     def synced(self) -> bool:
@@ -85,7 +53,7 @@ class LogStream:
     @property
     def last(self) -> str | None:
         """The timestamp of the last line."""
-        return _stamp(self._last[-1]) if self._last else None
+        return stamp_of(self._last[-1]) if self._last else None
 
     @property
     def mark(self) -> Mark | None:
@@ -130,25 +98,6 @@ class LogStream:
         self.unsure = self.unsure and self._search is not None
         return found
 
-    def rotated(self, head: str) -> list[Gap] | None:
-        """Return the gap that a rotation may have torn, none when it is known already; None when the log is not there yet.
-
-        A kubelet that follows a log goes over to the new file as soon as there is one: what was written to the old file
-        just before can be lost without a break of the connection.
-
-        Args:
-            head: the timestamp of the first line of a new file.
-        """
-        moment = _moment(head.encode())
-        if not self._times or self._times[-1][1] < moment:
-            return None
-        before = min(time for pair in self._times for time in pair if time >= moment)
-        after = max((time for pair in self._times for time in pair if time < moment), default=None)
-        if after is None or any(_inside(moment, gap) for gap in self._gaps):
-            return []
-        self._gaps.append(Gap(after.decode(), before.decode()))
-        return self._gaps[-1:]
-
     def end(self, complete: bool = True) -> list[Piece]:
         """Return what is left: a last line without its end; a gap when lines may be missing at the end.
 
@@ -175,7 +124,7 @@ class LogStream:
 
     def _again(self, line: bytes) -> list[Piece]:
         """Take a line, or the beginning of a long one, that may be known."""
-        if not line or not _STAMP.match(line):
+        if not line or not STAMP.match(line):
             self._words = self._words or bool(line)
             return []
         assert self._search is not None
@@ -206,7 +155,7 @@ class LogStream:
         self._inside, self._passing = True, False
         if self._search is not None:
             return self._again(beginning)
-        if not _STAMP.match(beginning):
+        if not STAMP.match(beginning):
             self._words = True
             return []
         return self._new_long(beginning)
@@ -228,24 +177,25 @@ class LogStream:
 
     def _new(self, lines: bytes) -> list[Piece]:
         """Take new lines; the last one may lack its end."""
-        text, count = _STAMP.subn(b"", lines)
+        text, count = STAMP.subn(b"", lines)
         if count < lines.count(b"\n") + (not lines.endswith(b"\n")):
-            kept = [line for line in _split(lines) if _STAMP.match(line)]
+            kept = [line for line in _split(lines) if STAMP.match(line)]
             self._words = self._words or bool(lines)
             lines = b"".join(kept)
-            text = b"".join(_STAMP.sub(b"", line, count=1) for line in kept)
+            text = b"".join(STAMP.sub(b"", line, count=1) for line in kept)
         if not lines:
             return []
-        first = _stamp(lines)
+        first = stamp_of(lines)
         self._heard = True
         if not self._head:
             self._head = self._file = _key(lines[: lines.find(b"\n") + 1] or lines)
         self.first = self.first or first
-        found: list[Piece] = [Gap(self.last, first)] if self._lost else []
-        self._gaps += [gap for gap in found if isinstance(gap, Gap)]
+        found = [Gap(self.last, first)] if self._lost else []
+        for gap in found:
+            self.places.add_gap(gap)
         self._lost = False
         self._remember(lines)
-        self._times.append((_moment(lines), _moment(self._last[-1])))
+        self.places.add(lines, self._last[-1])
         return [*found, text]
 
     def _remember(self, lines: bytes) -> None:
@@ -254,7 +204,7 @@ class LogStream:
         newest = None
         while end:
             begin = lines.rfind(b"\n", 0, end - 1) + 1
-            stamp = _stamp(lines[begin : begin + _STAMP_SIZE])
+            stamp = stamp_of(lines[begin : begin + STAMP_SIZE])
             newest = newest or stamp
             if stamp != newest:
                 break
@@ -273,26 +223,3 @@ def _key(line: bytes) -> bytes:
 def _split(lines: bytes) -> list[bytes]:
     *whole, rest = lines.split(b"\n")
     return [line + b"\n" for line in whole] + ([rest] if rest else [])
-
-
-def _inside(moment: bytes, gap: Gap) -> bool:
-    after, before = (gap.after or "").encode(), (gap.before or "9").encode()
-    return after <= moment <= before
-
-
-def _stamp(line: bytes) -> str:
-    return line[:_STAMP_SIZE].partition(b" ")[0].decode(errors="replace")
-
-
-def _moment(line: bytes) -> bytes:
-    """Return a line's timestamp in UTC, so that it can be compared as text."""
-    stamp = line[:_STAMP_SIZE].partition(b" ")[0]
-    if stamp.endswith(b"Z"):
-        return stamp
-    clock, zone = stamp[:-6].decode(errors="replace"), stamp[-6:].decode(errors="replace")
-    seconds, _, fraction = clock.partition(".")
-    try:
-        utc = datetime.fromisoformat(seconds + zone).astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        return stamp
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{fraction or '0'}Z".encode()

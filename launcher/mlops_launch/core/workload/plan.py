@@ -18,6 +18,7 @@ class Plan:
         workload: the Pod or MPIJob among them.
         findings: what `check` found.
         actions: what would be done, in order, a line each (`start mpirun … in …`).
+        preset: the preset's name, to show it.
     """
 
     overlay: str
@@ -25,6 +26,7 @@ class Plan:
     workload: Workload
     findings: tuple[Finding, ...]
     actions: tuple[str, ...]
+    preset: str | None = None
 
     @property
     def errors(self) -> tuple[Finding, ...]:

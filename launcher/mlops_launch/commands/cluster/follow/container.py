@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from mlops_launch import contract
 from mlops_launch.clients.cluster import READ_S, Cluster
 from mlops_launch.clients.refusals import ApiError
+from mlops_launch.clients.stream import Stream
 from mlops_launch.commands.cluster.follow.rotation import RotationWatch
 from mlops_launch.core.kube.objects import POD
 from mlops_launch.core.kube.times import moment
-from mlops_launch.core.log.stream import Gap, LogStream, Mark
+from mlops_launch.core.log.pieces import Gap, Mark, Piece
+from mlops_launch.core.log.stream import LogStream
 from mlops_launch.errors import LauncherError
 
 RUNNING, ENDED, GONE = "running", "ended", "gone"
@@ -23,32 +25,36 @@ LONGEST_PAUSE_S: Final = 2.0
 MARK_S: Final = 1.0  # between two marks
 SEARCH_S: Final = 30.0  # to find the last known line in a file; a file of 10 MiB takes less than a second
 
-Take = Callable[[bytes | Gap], None]
-
 
 @dataclass(frozen=True)
 class Container:
-    """Whose log it is."""
+    """Whose log it is, and which of it.
+
+    Args:
+        pod: its pod's name.
+        name: its own.
+        namespace: the pod's.
+        started: when, RFC 3339, to find that the log's beginning is missing; None does not look for that.
+        since: only lines from that time on, RFC 3339; None is the whole log.
+    """
 
     pod: str
     name: str
     namespace: str
-    started: str | None = None  # when; to find that the log's beginning is missing
+    started: str | None = None
+    since: str | None = None
 
 
 class Follower:
-    """Follows one container.
+    """Reads the log of one container, piece by piece.
 
     Args:
         cluster: where.
         container: which.
         look: returns whether it is RUNNING, ENDED or GONE.
-        take: gets the text of new lines, and gaps, in order.
-        since: only lines from that time on, RFC 3339.
         stop: ends it early.
         watch_rotation: look for rotations while attached, too; costs a small request every second or two.
         begin: where another follower has come to.
-        mark: is told now and then where this one has come to.
     """
 
     def __init__(
@@ -56,29 +62,25 @@ class Follower:
         cluster: Cluster,
         container: Container,
         look: Callable[[], str],
-        take: Take,
-        since: str | None = None,
         stop: threading.Event | None = None,
         watch_rotation: bool = True,
         begin: Mark | None = None,
-        mark: Callable[[Mark], None] | None = None,
     ) -> None:
         self._cluster = cluster.patient(0)
+        self._host = cluster.host
         self._container = container
         self._look = look
-        self._take = take
-        self._since = since
         self._stop = stop or cluster.host.event()
         self._watch_rotation = watch_rotation
         self._log = LogStream(begin)
-        self._mark = mark
+        self._headless = container.started is not None  # no line has come, and the first one may not be the log's first
         self._marked_at = 0.0
         self._allowed = begin is not None  # to read this log; what refuses it later may be a server that has just started
         self._path = f"{cluster.path(*POD, container.pod, container.namespace)}/log"
         self._rotations = RotationWatch(self._cluster, self._path, container.name)
 
-    def run(self) -> None:
-        """Follow it to its end.
+    def pieces(self) -> Iterator[Piece | Mark]:
+        """Yield the text of new lines as it comes, gaps, and now and then where it has come to, until the log has ended.
 
         Raises:
             ApiError: not allowed.
@@ -86,41 +88,40 @@ class Follower:
         if self._watch_rotation:
             self._rotations.start()
         try:
-            self._follow()
+            yield from self._follow()
         finally:
             self._rotations.stop()
 
-    def _follow(self) -> None:
+    def pieces_now(self) -> Iterator[Piece | Mark]:
+        """Yield what there is now.
+
+        Raises:
+            LauncherError: it cannot be read.
+        """
+        yield from self._connection(follow=False, strict=True)
+        yield from self._with_gaps(self._log.end())
+
+    def _follow(self) -> Iterator[Piece | Mark]:
         pause, last_try = 0.1, float("inf")
         whole = False  # the newest connection came to the log's end
         while not self._stop.is_set():
-            before = self._log.last
+            before, unsure = self._log.last, self._log.unsure
             state = self._look()  # first, so that what was written before the end is read for sure
             if state == GONE:
                 break
-            unsure = self._log.unsure
-            read = self._connection(follow=state == RUNNING and not unsure)
+            read = yield from self._connection(follow=state == RUNNING and not unsure)
             whole = whole if read is None else read and self._log.synced
             if state == ENDED:
-                last_try = min(last_try, self._cluster.host.monotonic() + LAST_TRIES_S)
-                if read and whole or self._cluster.host.monotonic() > last_try:
+                last_try = min(last_try, self._host.monotonic() + LAST_TRIES_S)
+                if read and whole or self._host.monotonic() > last_try:
                     break
             pause = 0.1 if self._log.last != before else min(2 * pause, LONGEST_PAUSE_S)
             if self._log.unsure == unsure and not (whole and self._look() != RUNNING):
                 self._stop.wait(pause)
         if not self._stop.is_set():
-            self._hand_on(self._log.end(whole))
+            yield from self._with_gaps(self._log.end(whole))
 
-    def read(self) -> None:
-        """Read what there is now.
-
-        Raises:
-            LauncherError: it cannot be read.
-        """
-        self._connection(follow=False, strict=True)
-        self._hand_on(self._log.end())
-
-    def _connection(self, follow: bool, strict: bool = False) -> bool | None:
+    def _connection(self, follow: bool, strict: bool = False) -> Generator[Piece | Mark, None, bool | None]:
         """Read until the stream ends; return whether it ended properly, None when there was no answer.
 
         Raises:
@@ -129,7 +130,7 @@ class Follower:
         """
         query = {"container": self._container.name, "timestamps": "true"}
         query |= {"follow": "true"} if follow else {}
-        query |= {"sinceTime": self._since} if self._since else {}
+        query |= {"sinceTime": self._container.since} if self._container.since else {}
         try:
             stream = self._cluster.open(self._path, READ_S, **query)
         except LauncherError as error:
@@ -138,47 +139,55 @@ class Follower:
             return None
         self._allowed = True
         self._log.begin()
-        begun = self._cluster.host.monotonic()
+        begun = self._host.monotonic()
         try:
             while not self._stop.is_set():
-                chunk = stream.read()
+                chunk = self._read(stream, strict)
+                if chunk is None:
+                    return False
                 if not chunk:
                     if not follow:
-                        self._hand_on(self._log.settle())
+                        yield from self._with_gaps(self._log.settle())
                     return None if self._log.refused else True
-                self._hand_on(self._log.feed(chunk))
-                if follow and not self._log.synced and self._cluster.host.monotonic() > begun + SEARCH_S:
+                yield from self._with_gaps(self._log.feed(chunk))
+                if follow and not self._log.synced and self._host.monotonic() > begun + SEARCH_S:
                     self._log.unsure = True
                 if follow and self._log.unsure:
                     return False
-        except LauncherError:
-            if strict:
-                raise
         finally:
             stream.close()
         return False
 
-    def _hand_on(self, pieces: list[bytes | Gap]) -> None:
+    def _read(self, stream: Stream, strict: bool) -> bytes | None:
+        """Return what has come; nothing at the stream's proper end; None when the connection broke.
+
+        Raises:
+            LauncherError: it broke, and `strict`.
+        """
+        try:
+            return stream.read()
+        except LauncherError:
+            if strict:
+                raise
+            return None
+
+    def _with_gaps(self, pieces: list[Piece]) -> Iterator[Piece | Mark]:
+        """Yield pieces, the gaps that they alone do not show, and now and then a mark."""
         for piece in pieces:
-            if self._container.started is not None and isinstance(piece, bytes):
-                if head_is_missing(self._container.started, self._log.first, piece):
-                    self._take(Gap(None, self._log.first))
-                self._container = Container(self._container.pod, self._container.name, self._container.namespace)
-            self._take(piece)
+            if self._headless and isinstance(piece, bytes):
+                self._headless = False
+                if head_is_missing(str(self._container.started), self._log.first, piece):
+                    yield Gap(None, self._log.first)
+            yield piece
         for head in list(self._rotations.heads):
-            gaps = self._log.rotated(head)
+            gaps = self._log.places.rotated(head)
             if gaps is not None:
                 self._rotations.heads.remove(head)
-                for gap in gaps:
-                    self._take(gap)
-        if (
-            self._mark is not None
-            and pieces
-            and self._cluster.host.monotonic() > self._marked_at + MARK_S
-            and (mark := self._log.mark) is not None
-        ):
-            self._marked_at = self._cluster.host.monotonic()
-            self._mark(mark)
+                yield from gaps
+        mark = self._log.mark if pieces and self._host.monotonic() > self._marked_at + MARK_S else None
+        if mark is not None:
+            self._marked_at = self._host.monotonic()
+            yield mark
 
 
 def head_is_missing(started: str, first: str | None, text: bytes) -> bool:
@@ -195,9 +204,9 @@ def head_is_missing(started: str, first: str | None, text: bytes) -> bool:
 
 
 def gap_text(gap: Gap) -> str:
-    """Return a line that says what may be missing."""
+    """Return what may be missing, a sentence's part."""
     if gap.after is None:
-        return f"Warning: the log's beginning may be missing, before {gap.before}: the kubelet has rotated it away"
+        return f"the log's beginning may be missing, before {gap.before}: the kubelet has rotated it away"
     if gap.before is None:
-        return f"Warning: the log's end may be missing, after {gap.after}"
-    return f"Warning: lines may be missing between {gap.after} and {gap.before}: the kubelet rotated the log meanwhile"
+        return f"the log's end may be missing, after {gap.after}"
+    return f"lines may be missing between {gap.after} and {gap.before}: the kubelet rotated the log meanwhile"

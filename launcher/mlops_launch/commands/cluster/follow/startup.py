@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.commands.cluster.follow.watch import Observer
 from mlops_launch.commands.cluster.jobs import related_events
+from mlops_launch.commands.runs.console import Console
 from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.workload import state
@@ -24,8 +23,8 @@ class NotStarted(LauncherError):
 class Startup:
     """The wait for one training."""
 
-    def __init__(self, cluster: Cluster, workload: Workload, namespace: str, observer: Observer, say: Callable[[str], None]) -> None:
-        self._cluster, self._workload, self._namespace, self._observer, self._say = cluster, workload, namespace, observer, say
+    def __init__(self, cluster: Cluster, workload: Workload, namespace: str, observer: Observer, console: Console) -> None:
+        self._cluster, self._workload, self._namespace, self._observer, self._console = cluster, workload, namespace, observer, console
         self._began = self._asked = cluster.host.monotonic()
         self._told: Cause | None = None
 
@@ -61,7 +60,7 @@ class Startup:
         if cause != self._told and now - self._began > SAY_AFTER_S:
             self._told = cause
             more = f" ({count - 1} more)" if count > 1 else ""
-            self._say(f"waiting: {cause.text}{more}")
+            self._console.info(f"waiting: {cause.text}{more}")
 
     def _events(self, workload: Object, pods: list[Object]) -> list[Json]:
         try:

@@ -1,9 +1,9 @@
-"""One try on the cluster: wait for its start, follow its log to its end, gather what it leaves."""
+"""Follow a training on the cluster: wait for its start, read its log to its end, gather what it leaves."""
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -16,14 +16,16 @@ from mlops_launch.commands.cluster.follow.watch import Observer
 from mlops_launch.commands.cluster.follow.workers import WorkerLogs
 from mlops_launch.commands.cluster.jobs import related_events
 from mlops_launch.commands.cluster.limits import PATIENCE_S
-from mlops_launch.commands.local.process import Stop
-from mlops_launch.commands.runs.archive import ArchivedRun, Position
+from mlops_launch.commands.runs.archive import ArchivedRun
+from mlops_launch.commands.runs.console import Console
+from mlops_launch.commands.runs.loop import TIME_IS_UP, Stop
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome as ends
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.outcome import MemoryKill, Outcome
-from mlops_launch.core.log.stream import Gap, LogStream, Mark
-from mlops_launch.core.record import BY_DETACHING, BY_TIMEOUT
+from mlops_launch.core.log.pieces import Gap, Mark, Piece
+from mlops_launch.core.log.stream import LogStream
+from mlops_launch.core.record import BY_DETACHING
 from mlops_launch.core.workload import kinds, state
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError, as_launcher_error
@@ -33,56 +35,49 @@ MARK_S: Final = 30.0  # from the container's end to the operator's word on it
 LINES_S: Final = 10.0  # for the workers' last lines
 QUEUED: Final = 64  # chunks that may wait to be shown
 
-Item = bytes | Gap | Mark | LauncherError | None  # None: the log has ended
+Item = Piece | Mark | LauncherError | None  # None: the log has ended
 
 
 @dataclass(frozen=True)
-class Listener:
-    """Who hears of a session.
+class Place:
+    """Where the log has come to: what another follower needs to resume from here, but for the archive's part.
 
     Args:
-        take: gets the training's log.
-        gap: is told where lines of it may be missing.
-        mark: is told now and then what else is needed to go on from here: the pods that were read to their end, the uid
-            of the one that is being read, and its mark.
-        say: gets talk.
+        read: uids of pods whose log has been read to its end.
+        pod: uid of the one whose log is being read.
+        mark: the place in its log.
     """
 
-    take: Callable[[bytes], None]
-    gap: Callable[[Gap], None]
-    mark: Callable[[tuple[str, ...], str, Mark], None]
-    say: Callable[[str], None]
+    read: tuple[str, ...]
+    pod: str
+    mark: Mark
 
 
-class Session:
+class TrainingFollower:
     """Follows one workload with one uid.
 
     Args:
         cluster: where; patient.
         workload: what was rendered.
-        namespace: where its objects are.
-        uid: the applied object's.
-        run: where its other pods' logs and its events go.
+        run: its record names the namespace and the uid; its other pods' logs and its events go there.
         stop: why the user, or the clock, wants it to stop.
-        listener: hears of it.
-        again: whether another session has followed it before.
-        position: where that one has come to; None when it has not come far.
+        console: gets talk.
+        again: another one has followed it before; it resumes from where that has come to.
     """
 
-    def __init__(
-        self, cluster: Cluster, workload: Workload, namespace: str, uid: str, run: ArchivedRun, stop: Stop, listener: Listener,
-        again: bool = False, position: Position | None = None,
-    ) -> None:  # fmt: skip
-        self._cluster, self._workload, self._namespace, self._run, self._stop = cluster, workload, namespace, run, stop
-        self._listener, self._say, self._again, self._position = listener, listener.say, again, position
-        self._observer = Observer(cluster, workload, namespace, uid)
-        self._workers = WorkerLogs(cluster, namespace, run, again)
+    def __init__(self, cluster: Cluster, workload: Workload, run: ArchivedRun, stop: Stop, console: Console, again: bool = False) -> None:
+        self.outcome: Outcome | None = None  # how it ended; None when the user has left before
+        self._cluster, self._workload, self._run, self._stop, self._console = cluster, workload, run, stop, console
+        record = run.read()
+        self._namespace = str(record.namespace)
+        self._again, self._position = again, run.read_position() if again else None
+        self._observer = Observer(cluster, workload, self._namespace, str(record.uid))
+        self._workers = WorkerLogs(cluster, self._namespace, run, again)
         self._items: queue.Queue[Item] = cluster.host.queue(QUEUED)
         self._following: str | None = None  # the uid of the pod whose log is being read
         # uids of pods whose log has been read to its end
-        self._read: set[str] = set(position.read if position else ())
+        self._read: set[str] = set(self._position.read if self._position else ())
         self._ended_at: float | None = None
-        self._asked_to_stop = False
 
     @property
     def memory_kill(self) -> MemoryKill | None:
@@ -108,24 +103,24 @@ class Session:
             LauncherError: the cluster does not answer.
         """
         self._observer.start()
-        startup = Startup(self._cluster, self._workload, self._namespace, self._observer, self._say)
+        startup = Startup(self._cluster, self._workload, self._namespace, self._observer, self._console)
         while not self._leaves() and not startup.look(limit):
             self._pause()
 
-    def follow(self) -> Outcome | None:
-        """Follow the log until the training has ended; None when the user has left before.
+    def pieces(self) -> Iterator[Piece | Place]:
+        """Yield the log as it comes, gaps in it, and now and then a place, until the training has ended or the user leaves.
 
         Raises:
-            LauncherError: the cluster has not answered for a long time.
+            LauncherError: the cluster has not answered for a long time, or the reader of the log has died.
         """
         while not self._leaves():
             self._workers.follow(kinds.other_pods(self._workload.manifest, self._observer.pods), self._look)
-            self._follow_newest()
-            self._show()
-            found = self._outcome()
+            yield from self._follow_newest()
+            yield from self._come()
+            found = self._found_outcome()
             if found is not None and self._following is None and self._all_read():
-                return found
-        return None
+                self.outcome = found
+                return
 
     def gather(self) -> None:
         """Wait for the workers' last lines; write the events."""
@@ -137,7 +132,7 @@ class Session:
         try:
             self._run.write_events(related_events(self._cluster, self._namespace, owner, pods))
         except LauncherError as error:
-            self._say(f"Warning: the events are not in the archive: {error.message}")
+            self._console.warn(f"the events are not in the archive: {error.message}")
         self._observer.stop()
 
     def leave(self) -> None:
@@ -156,16 +151,14 @@ class Session:
                 path = self._cluster.path(kind.api_version, kind.name, self._workload.name, self._namespace)
                 self._cluster.delete(path, self._observer.uid, "Foreground")
         except LauncherError as error:
-            self._say(f"Warning: cannot stop the training: {error.message}")
+            self._console.warn(f"cannot stop the training: {error.message}")
 
     def _leaves(self) -> bool:
         """Look at the user's wishes and the clock; return whether to stop following."""
         if self._stop.reason == BY_DETACHING:
             return True
-        if self._cluster.host.monotonic() > self._stop.deadline and not self._asked_to_stop:
-            self._asked_to_stop = True
-            self._stop.reason = BY_TIMEOUT
-            self._say("the time limit is reached: saving and stopping")
+        if self._stop.is_due(self._cluster.host.monotonic()):
+            self._console.info(TIME_IS_UP)
             self.stop_training()
         failure = self._observer.failure(PATIENCE_S)
         if failure is not None:
@@ -176,14 +169,14 @@ class Session:
         with self._observer.changed:
             self._observer.changed.wait(TICK_S)
 
-    def _follow_newest(self) -> None:
+    def _follow_newest(self) -> Iterator[Gap]:
         """Begin with the log of the oldest pod that trains and was not read yet."""
         if self._following is not None:
             return
         pods, position = self.main_pods, self._position
         self._position = None
         if position is not None and position.pod not in map(facts.uid_of, pods):
-            self._listener.gap(Gap(LogStream(position.mark).last, None))
+            yield Gap(LogStream(position.mark).last, None)
         for pod in pods:
             uid = facts.uid_of(pod)
             if uid not in self._read:
@@ -192,42 +185,42 @@ class Session:
                 # One that has been followed from its start has its beginning.
                 started = facts.started_at(pod) if self._again and mark is None else None
                 container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started)
-                self._cluster.host.start_thread("log", partial(self._read_log, container, uid, mark))
+                follower = Follower(self._cluster, container, partial(self._look, uid), begin=mark)
+                self._cluster.host.start_thread("log", partial(self._read_log, follower))
                 return
 
-    def _read_log(self, container: Container, uid: str, mark: Mark | None) -> None:
-        put = self._items.put
+    def _read_log(self, follower: Follower) -> None:
+        """Put the pieces of a log into the queue, in a thread: whoever waits for them watches the clock and the signals too."""
         end: Item = None
         try:
-            Follower(self._cluster, container, lambda: self._look(uid), put, begin=mark, mark=put).run()
+            for piece in follower.pieces():
+                self._items.put(piece)
         except ApiError as error:
-            put(error)
+            self._items.put(error)
         except BaseException as error:  # the run must not wait for a reader that is dead
             end = as_launcher_error(error)
         finally:
-            put(end)
+            self._items.put(end)
 
-    def _show(self) -> None:
-        """Hand on what has come, for a moment."""
+    def _come(self) -> Iterator[Piece | Place]:
+        """Yield what has come, for a moment."""
         try:
             item = self._items.get(timeout=TICK_S)
-            while True:
-                if item is None:
-                    assert self._following is not None
-                    self._read.add(self._following)
-                    self._following = None
-                    return
-                if isinstance(item, bytes):
-                    self._listener.take(item)
-                elif isinstance(item, Gap):
-                    self._listener.gap(item)
-                elif isinstance(item, Mark):
-                    assert self._following is not None
-                    self._listener.mark(tuple(self._read), self._following, item)
-                elif isinstance(item, ApiError):
-                    self._say(f"Warning: the log cannot be read: {item.message}")
-                else:
-                    raise item
+            for _ in range(QUEUED):
+                assert self._following is not None
+                match item:
+                    case None:
+                        self._read.add(self._following)
+                        self._following = None
+                        return
+                    case Mark():
+                        yield Place(tuple(self._read), self._following, item)
+                    case ApiError():
+                        self._console.warn(f"the log cannot be read: {item.message}")
+                    case LauncherError():
+                        raise item
+                    case _:
+                        yield item
                 item = self._items.get_nowait()
         except queue.Empty:
             pass
@@ -242,7 +235,7 @@ class Session:
         """Return whether nothing is left to be read: of a pod that has started, and of the queue."""
         return self._items.empty() and all(facts.uid_of(pod) in self._read for pod in self.main_pods)
 
-    def _outcome(self) -> Outcome | None:
+    def _found_outcome(self) -> Outcome | None:
         pods: list[Object] = self._observer.pods
         workload = self._observer.workload
         found = state.outcome(self._workload.manifest, workload, pods)

@@ -14,8 +14,7 @@ from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome as ends
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.log.lines import LineReader
-from mlops_launch.core.log.stream import Gap
-from mlops_launch.errors import LauncherError
+from mlops_launch.core.log.pieces import Gap
 
 MOST: Final = 64  # pods followed at a time: each takes a connection; their logs are short, and rank output goes to the launcher
 
@@ -66,19 +65,15 @@ class WorkerLogs:
 
     def _write(self, container: Container, uid: str, look: Callable[[str], str]) -> None:
         reader = LineReader()
+        follower = Follower(self._cluster, container, partial(look, uid), self._stop, watch_rotation=False)
         try:
             with self._run.open_pod_log(container.pod) as file:
-
-                def take(piece: bytes | Gap) -> None:
-                    if isinstance(piece, Gap):
-                        file.write(f"{gap_text(piece)}\n".encode())
-                        return
-                    file.write(piece)
-                    for line in reader.feed(piece).lines:
-                        found = ends.memory_line(line)
-                        if found is not None:
-                            self.memory_lines.append(dict(found))
-
-                Follower(self._cluster, container, lambda: look(uid), take, stop=self._stop, watch_rotation=False).run()
-        except (LauncherError, OSError):
+                for piece in follower.pieces():
+                    match piece:
+                        case bytes():
+                            file.write(piece)
+                            self.memory_lines += [dict(found) for line in reader.feed(piece).lines if (found := ends.memory_line(line))]
+                        case Gap():
+                            file.write(f"Warning: {gap_text(piece)}\n".encode())
+        except Exception:
             pass  # not allowed, or the disk is full: the job's own log says so too
