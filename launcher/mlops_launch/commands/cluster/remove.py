@@ -17,8 +17,8 @@ from mlops_launch.core.kube.ownership import INSTANCE, Reference
 from mlops_launch.core.workload import kinds, state
 
 # What overlays make and what operators make for them: (apiVersion, kind).
-LOOKED_AT: Final = (
-    facts.POD, ("batch/v1", "Job"), ("v1", "ConfigMap"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount"),
+LOOKED_AT: Final = tuple(
+    map(facts.api_kind, ("v1/Pod", "batch/v1/Job", "v1/ConfigMap", "v1/Secret", "v1/Service", "v1/ServiceAccount"))
 )  # fmt: skip
 
 

@@ -8,10 +8,18 @@ from typing import Any, Final
 
 Object = Mapping[str, Any]
 
-POD: Final = ("v1", "Pod")  # API version and kind, as the API server names what runs containers
 SUCCEEDED, FAILED = "Succeeded", "Failed"  # of a pod's phase; of a workload whatever its own words are
 HOSTNAME_MAX: Final = 63
 OOM_KILLED: Final = "OOMKilled"
+
+
+def api_kind(text: str) -> tuple[str, str]:
+    """Return API version and kind of what is written `v1/Pod` or `batch/v1/Job`."""
+    version, _, kind = text.rpartition("/")
+    return version, kind
+
+
+POD: Final = api_kind("v1/Pod")  # what runs containers, whatever the kind of workload
 
 
 @dataclass(frozen=True)

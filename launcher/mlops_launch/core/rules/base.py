@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_launch.core.overlay.files import OverlayFiles, pod_path
-from mlops_launch.core.overlay.yamltree import Named, Path
+from mlops_launch.core.overlay.files import OverlayFiles
+from mlops_launch.core.path import Named, Path
 from mlops_launch.core.rules.silence import Silence
 from mlops_launch.core.settings.model import Package
-from mlops_launch.core.workload.model import Mount, Role, Volume, Workload
+from mlops_launch.core.workload import kinds
+from mlops_launch.core.workload.kinds import Kind
+from mlops_launch.core.workload.model import Role, Workload, mapping, mappings
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Subject:
 
     Args:
         files: the overlay's texts.
-        workload: the rendered Pod or MPIJob; None when the overlay does not render.
+        workload: what was rendered; None when the overlay does not render.
         render_error: why it does not, in one line.
         package: the models, settings, presets and scripts that the overlay belongs to; empty when nothing is known.
         unused_silences: the comments that accept no finding; the registry fills them in when all other rules have run.
@@ -58,20 +59,22 @@ class Subject:
         """The roles whose first container has an image: rules on containers need not ask, and a wiped one is told once."""
         return tuple(role for role in self.workload.roles if _is_whole(role)) if self.workload else ()
 
-    @property
-    def mpi_job(self) -> Workload | None:
-        """The workload when it is an MPIJob with its containers, else None."""
-        whole = self.workload is not None and len(self.roles) == len(self.workload.roles)
-        return self.workload if whole and self.workload is not None and self.workload.kind == "MPIJob" else None
+    def of_kind(self, kind: Kind) -> Workload | None:
+        """Return the workload when it is of that kind, else None: for the rules that are one kind's own."""
+        return self.workload if self.workload is not None and self.workload.kind == kind.name else None
+
+    def whole_of_kind(self, kind: Kind) -> Workload | None:
+        """Return the same when all its roles have their containers."""
+        return self.of_kind(kind) if self.workload is not None and len(self.roles) == len(self.workload.roles) else None
 
     def variables(self, role: Role) -> dict[str, str]:
         """Return the role's variables, as far as its ConfigMaps are there."""
         known = self.workload.config_maps if self.workload else {}
         found: dict[str, str] = {}
-        for source in mappings(containers(role)[0].get("envFrom")):
+        for source in mappings(role.containers[0].get("envFrom")):
             name = str(mapping(source.get("configMapRef")).get("name"))
             found.update({f"{source.get('prefix') or ''}{key}": str(value) for key, value in known.get(name, {}).items()})
-        for entry in mappings(containers(role)[0].get("env")):
+        for entry in mappings(role.containers[0].get("env")):
             if "valueFrom" not in entry:
                 found[str(entry.get("name"))] = str(entry.get("value") or "")
         return found
@@ -90,8 +93,7 @@ class Subject:
 
     def at_pod(self, role: Role, *path: str | Named) -> Place:
         """Return where the patch has `path` of the role's pod spec, or what of it it has."""
-        kind = self.workload.kind if self.workload else "MPIJob"
-        return self.at_patch((*pod_path(kind, role.name), *path))
+        return self.at_patch((*kinds.lookup(self.workload.kind).pod_path(role.name), *path)) if self.workload else NOWHERE
 
     def at_patch(self, path: Path) -> Place:
         """Return where the patch has `path`, or what of it it has."""
@@ -99,44 +101,9 @@ class Subject:
 
 
 def _is_whole(role: Role) -> bool:
-    return bool(containers(role)) and bool(containers(role)[0].get("image"))
-
-
-def containers(role: Role) -> list[Mapping[str, Any]]:
-    """Return the role's containers, an empty list when a patch has wiped them."""
-    return mappings(role.pod.get("containers"))
-
-
-def mounts(role: Role) -> list[Mount]:
-    """Return the mounts of the role's first container, as far as they can be read."""
-    found = mappings(containers(role)[0].get("volumeMounts"))
-    return [Mount(str(m.get("name")), str(m.get("mountPath")), m.get("readOnly") is True, str(m.get("subPath") or "")) for m in found]
-
-
-def volumes(role: Role) -> list[Volume]:
-    """Return the role's volumes, as far as they can be read."""
-    found = []
-    for volume in mappings(role.pod.get("volumes")):
-        kind = next((str(key) for key in volume if key != "name"), "emptyDir")
-        found.append(Volume(str(volume.get("name")), kind, mapping(volume.get(kind))))
-    return found
-
-
-def mappings(value: Any) -> list[Mapping[str, Any]]:
-    """Return the mappings of a list, an empty list when it is none."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """Return a mapping, an empty one when it is none."""
-    return value if isinstance(value, dict) else {}
+    return bool(role.containers) and bool(role.containers[0].get("image"))
 
 
 def strings(value: Any) -> list[str]:
-    """Return the texts of a list, an empty list when it is none."""
+    """Return the texts of a list, an empty list for anything else."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def is_integer(value: Any) -> bool:
-    """Return whether a YAML value is a whole number; true and false are none."""
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from textwrap import dedent, indent
 from typing import Final, Literal
 
+from mlops_launch.core.workload.mpijob import LAUNCHER, WORKER, MPIJob
+
 Overlay = Literal["multi-node", "single-node"]
 
 ENV: Final = "mlops.env"
@@ -46,12 +48,12 @@ def in_job(text: str) -> Example:
 
 def in_launcher(text: str) -> Example:
     """Return a part of the Launcher's pod spec in a patch."""
-    return in_job(_nested(text, "spec", "mpiReplicaSpecs", "Launcher", "template", "spec"))
+    return in_job(_nested(text, *MPIJob().pod_path(LAUNCHER)))
 
 
 def in_worker(text: str) -> Example:
     """Return a part of the Worker's pod spec in a patch."""
-    return in_job(_nested(text, "spec", "mpiReplicaSpecs", "Worker", "template", "spec"))
+    return in_job(_nested(text, *MPIJob().pod_path(WORKER)))
 
 
 def in_pod(text: str) -> Example:
@@ -73,7 +75,7 @@ def _plain(text: str) -> str:
     return dedent(text).strip("\n ") if "\n" in text else text
 
 
-def _nested(text: str, *keys: str) -> str:
+def _nested(text: str, *keys: object) -> str:
     text = _plain(text)
     for key in reversed(keys):
         text = f"{key}:\n{indent(text, '  ')}"

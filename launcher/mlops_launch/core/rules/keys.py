@@ -9,9 +9,10 @@ from mlops_launch.core.overlay import known_variables
 from mlops_launch.core.overlay.edits import KNOWN_KEYS, KNOWN_PREFIXES
 from mlops_launch.core.overlay.envfile import NAME
 from mlops_launch.core.overlay.values import did_you_mean
-from mlops_launch.core.rules.base import Place, Problem, Subject, containers
+from mlops_launch.core.rules.base import Place, Problem, Subject
 from mlops_launch.core.rules.env import entries, meant_key
 from mlops_launch.core.rules.example import in_env
+from mlops_launch.core.rules.mpirun import MPI_JOB
 from mlops_launch.core.rules.rule import ERROR, rule
 
 REQUIRED = (REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, MODEL_SCRIPT)
@@ -46,7 +47,12 @@ def is_unknown(subject: Subject, key: str) -> bool:
     words = [word for role in subject.roles for word in role.command]
     if key in words or any(f"$({key})" in word for word in words):
         return False
-    return subject.mpi_job is not None or subject.workload is None or did_you_mean(key, _NEAR) is not None or _is_near_prefix(key)
+    return (
+        subject.whole_of_kind(MPI_JOB) is not None
+        or subject.workload is None
+        or did_you_mean(key, _NEAR) is not None
+        or _is_near_prefix(key)
+    )
 
 
 def _is_near_prefix(key: str) -> bool:
@@ -97,7 +103,7 @@ def _missing_key(subject: Subject) -> Iterator[Problem]:
     name = next(iter(subject.files.env_files))
     there = {meant_key(entry) for _, entry in entries(subject)}
     if subject.workload is not None:
-        there |= {key for role in subject.roles if containers(role) for key in subject.variables(role)}
+        there |= {key for role in subject.roles if role.containers for key in subject.variables(role)}
     for key in REQUIRED:
         if key not in there:
             yield Problem(f"the key is missing: {key}", f"add `{key}=…` to {name}", Place(name))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from mlops_launch.contract import DATASET_DIR, IMAGE_MODEL_DIR, MODEL_DIR
-from mlops_launch.core.rules.base import Problem, Subject, mounts, volumes
+from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_env, in_pod, in_worker
 from mlops_launch.core.rules.paths import is_below, places
 from mlops_launch.core.rules.rule import ERROR, rule
@@ -32,7 +32,7 @@ from mlops_launch.core.rules.rule import ERROR, rule
 )
 def _dataset_not_mounted(subject: Subject) -> Iterator[Problem]:
     for value, role, _, volume in places(subject, DATASET_DIR):
-        if volume is None or volume.kind in ("emptyDir", "configMap", "secret", "downwardAPI"):
+        if volume is None or not volume.outlives_pod and volume.kind != "ephemeral":  # an init container may fill that one
             yield Problem(
                 f"DATASET_DIR is on no volume with data in role {role.name}: {value}",
                 "mount the dataset claim there; the overlay's replacements copy DATASET_DIR to the mount path",
@@ -53,7 +53,7 @@ def _mounts_collide(subject: Subject) -> Iterator[Problem]:
     told: set[str] = set()
     for role in subject.roles:
         seen: dict[str, str] = {}
-        for mount in mounts(role):
+        for mount in role.mounts:
             path = str(PurePosixPath(mount.path))
             if path in seen and path not in told:
                 told.add(path)
@@ -110,8 +110,8 @@ def _model_hidden(subject: Subject) -> Iterator[Problem]:
 )
 def _unmounted_volume(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        names = {volume.name for volume in volumes(role)}
-        for mount in mounts(role):
+        names = {volume.name for volume in role.volumes}
+        for mount in role.mounts:
             if mount.volume not in names:
                 yield Problem(
                     f"role {role.name} mounts a volume that is not declared: {mount.volume}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_launcher
-from mlops_launch.core.rules.mpirun import mca_settings, mpirun_options
+from mlops_launch.core.rules.mpirun import MPI_JOB, mca_settings, mpirun_options
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 
 _HOST_OPTIONS = frozenset({"--hostfile", "-hostfile", "--machinefile", "-machinefile", "--default-hostfile", "--host", "-host", "-H"})
@@ -45,7 +45,7 @@ _RENAMED = {
         """),
 )
 def _no_mpirun(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     if job is not None and mpirun_options(job.main) is None:
         yield Problem(
             f"the Launcher's command starts no mpirun: {shlex.join(job.main.command)}",
@@ -78,7 +78,7 @@ def _no_mpirun(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _hostfile(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     options = mpirun_options(job.main) if job else None
     if job is None or options is None:
         return
@@ -112,7 +112,7 @@ def _hostfile(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _old_names(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     if job is None:
         return
     settings = mca_settings(subject, job)
@@ -148,7 +148,7 @@ def _old_names(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _count(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     for word in (mpirun_options(job.main) or []) if job else []:
         if job is not None and word.partition("=")[0] in _COUNT_OPTIONS:
             yield Problem(
@@ -179,7 +179,7 @@ def _count(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _binding(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     options = mpirun_options(job.main) if job else None
     if job is None or options is None:
         return
@@ -211,7 +211,7 @@ def _binding(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _as_root(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     if job is None:
         return
     named = [word for word in mpirun_options(job.main) or [] if word.lstrip("-") == "allow-run-as-root"]

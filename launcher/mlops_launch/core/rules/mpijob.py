@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
-from mlops_launch.core.rules.base import Problem, Subject, is_integer, mapping
+from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_job
-from mlops_launch.core.rules.mpirun import mca_settings
+from mlops_launch.core.rules.mpirun import MPI_JOB, mca_settings
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
-from mlops_launch.core.workload.model import Workload
+from mlops_launch.core.workload.model import Workload, is_integer, mapping
 
 _MANY_WORKERS = 64
 
@@ -35,7 +35,7 @@ def _policy(job: Workload) -> Mapping[str, object]:
         """),
 )
 def _clean_pod_policy(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     if job is not None and (policy := _policy(job).get("cleanPodPolicy")) not in ("Running", "All"):
         yield Problem(
             f"finished workers stay and keep their GPUs: cleanPodPolicy {policy or 'is not set'}",
@@ -61,7 +61,7 @@ def _clean_pod_policy(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _backoff_limit(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     if job is not None and (limit := _policy(job).get("backoffLimit", "6, the default")) != 0:
         yield Problem(
             f"Kubernetes would start a failed launcher again: backoffLimit {limit}",
@@ -85,7 +85,7 @@ def _backoff_limit(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _ssh_path(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     if job is None:
         return
     path = str(mapping(job.manifest.get("spec")).get("sshAuthMountPath") or "/root/.ssh")
@@ -116,7 +116,7 @@ def _ssh_path(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _creation_policy(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     if job is None:
         return
     spec = mapping(job.manifest.get("spec"))
@@ -177,7 +177,7 @@ def _creation_policy(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _many_workers(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     if job is None or not is_integer(job.roles[1].replicas) or job.roles[1].replicas <= _MANY_WORKERS:
         return
     if mca_settings(subject, job).get("PRTE_MCA_plm_ssh_no_tree_spawn") not in ("1", "true"):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import PurePosixPath
+from typing import Final
 
 from mlops_launch.core.rules.base import Subject
 from mlops_launch.core.workload.model import Role, Workload
+from mlops_launch.core.workload.mpijob import MPIJob
+
+MPI_JOB: Final = MPIJob()
 
 _STARTERS = frozenset({"mpirun", "mpiexec", "prterun", "horovodrun"})
 _PROGRAM = re.compile(r"(.*/)?(bash|sh|env|python[0-9.]*)")

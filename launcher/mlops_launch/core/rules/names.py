@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from mlops_launch.contract import IMAGE_TAG, MODEL_DIR, MODEL_SCRIPT, REGISTRY
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.values import did_you_mean, is_dns_label
-from mlops_launch.core.rules.base import Place, Problem, Subject, containers, is_integer
+from mlops_launch.core.rules.base import Place, Problem, Subject
 from mlops_launch.core.rules.example import in_env, in_kustomization
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
+from mlops_launch.core.workload import kinds
 
 _PLACEHOLDER_REGISTRIES = ("registry.example.com", "example.com", "registry", "<")
 
@@ -29,55 +30,11 @@ def _pod_name(subject: Subject) -> Iterator[Problem]:
     job = subject.workload
     if job is None:
         return
-    count = job.roles[1].replicas if job.kind == "MPIJob" else 1
-    last = f"{job.name}-worker-{max(0, count - 1) if is_integer(count) else 0}" if job.kind == "MPIJob" else job.name
+    last = kinds.lookup(job.kind).longest_pod(job)
     if not is_dns_label(last):
         yield Problem(
             f"a pod cannot have this name of {len(last)} characters: {last}",
             "lower-case letters, digits and `-`, at most 63 characters together with `-worker-N`",
-            subject.at_patch(("metadata", "name")),
-        )
-
-
-@rule(
-    "name-training",
-    WARNING,
-    "The Pod's name does not contain `training`",
-    why="Scripts find the pod by that word.",
-    wrong=in_kustomization(
-        """
-        patches:
-        - target:
-            kind: Pod
-          options:
-            allowNameChange: true
-          patch: |-
-            - op: replace
-              path: /metadata/name
-              value: resnet50
-        """,
-        overlay="single-node",
-    ),
-    right=in_kustomization(
-        """
-        patches:
-        - target:
-            kind: Pod
-          options:
-            allowNameChange: true
-          patch: |-
-            - op: replace
-              path: /metadata/name
-              value: resnet50-training
-        """,
-        overlay="single-node",
-    ),
-)
-def _training_in_name(subject: Subject) -> Iterator[Problem]:
-    if subject.workload is not None and subject.workload.kind == "Pod" and "training" not in subject.workload.name:
-        yield Problem(
-            f"the Pod's name does not contain `training`: {subject.workload.name}",
-            "`kubectl get pods -oname | grep training` finds it by that",
             subject.at_patch(("metadata", "name")),
         )
 
@@ -141,7 +98,7 @@ def _registry_scheme(subject: Subject) -> Iterator[Problem]:
 def _image_tag(subject: Subject) -> Iterator[Problem]:
     seen = set()
     for role in subject.roles:
-        image = str(containers(role)[0].get("image") or "")
+        image = str(role.containers[0].get("image") or "")
         tag = image.rpartition("/")[2].partition(":")[2]
         if image and "@" not in image and tag in ("", "latest") and image not in seen:
             seen.add(image)

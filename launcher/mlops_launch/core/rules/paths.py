@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from mlops_launch.contract import DATASET_DIR, MODEL_DIR, OUTPUT_DIR
-from mlops_launch.core.rules.base import Problem, Subject, mounts, volumes
+from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_env
 from mlops_launch.core.rules.rule import ERROR, rule
 from mlops_launch.core.workload.model import Mount, Role, Volume
@@ -27,24 +27,14 @@ def is_below(path: str, folder: str) -> bool:
     return PurePosixPath(path).is_relative_to(PurePosixPath(folder))
 
 
-def _volume(role: Role, mount: Mount) -> Volume | None:
-    return next((volume for volume in volumes(role) if volume.name == mount.volume), None)
-
-
-def _mount_of(role: Role, path: str) -> Mount | None:
-    """Return the mount that `path` lies on: the longest one."""
-    found = [mount for mount in mounts(role) if is_below(path, mount.path)]
-    return max(found, key=lambda mount: len(PurePosixPath(mount.path).parts), default=None)
-
-
 def places(subject: Subject, key: str) -> Iterator[tuple[str, Role, Mount | None, Volume | None]]:
     """Yield for each role (path that `key` names, role, the mount it lies on, that mount's volume); nothing without a path."""
     value = subject.value(key)
     if value is None or not _is_path(value):
         return
     for role in subject.roles:
-        mount = _mount_of(role, value)
-        yield value, role, mount, _volume(role, mount) if mount else None
+        mount = role.mount_above(value)
+        yield value, role, mount, role.volume_of(mount)
 
 
 @rule(
@@ -116,8 +106,8 @@ def _output_is_mount(subject: Subject) -> Iterator[Problem]:
 )
 def _output_not_kept(subject: Subject) -> Iterator[Problem]:
     for value, role, _, volume in places(subject, OUTPUT_DIR):
-        if volume is None or volume.kind in ("emptyDir", "ephemeral", "configMap", "secret", "downwardAPI", "projected"):
-            claims = [m.path for m in mounts(role) if (v := _volume(role, m)) and v.claim and not m.read_only]
+        if volume is None or not volume.outlives_pod:
+            claims = [m.path for m in role.mounts if (v := role.volume_of(m)) and v.claim and not m.read_only]
             hint = (
                 f"choose a folder below {' or '.join(claims)}, where a claim is mounted"
                 if claims

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_launch.core.overlay.yamltree import Named
-from mlops_launch.core.rules.base import Problem, Subject, containers
+from mlops_launch.core.path import Named
+from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_pod
 from mlops_launch.core.rules.rule import ERROR, rule
 
@@ -37,9 +37,9 @@ def _wiped(subject: Subject) -> Iterator[Problem]:
     hint = "a patch must give the container's `name` as the base does, and not replace the list; keep `openapi` in the base"
     for role in subject.workload.roles if subject.workload else ():
         place = subject.at_pod(role, "containers")
-        if not containers(role):
+        if not role.containers:
             yield Problem(f"no container in role: {role.name}", hint, place)
-        for number, container in enumerate(containers(role)):
+        for number, container in enumerate(role.containers):
             name = str(container.get("name"))
             parts = ("image", "command", "envFrom") if number == 0 else ("image",)
             gone = [part for part in parts if not container.get(part)]
@@ -49,23 +49,3 @@ def _wiped(subject: Subject) -> Iterator[Problem]:
                     hint,
                     subject.at_pod(role, "containers", Named(name)),
                 )
-
-
-@rule(
-    "restart-always",
-    ERROR,
-    "The Pod would start again after the training",
-    why="Always is the default of Kubernetes.",
-    wrong=in_pod("restartPolicy: Always"),
-    right=in_pod("restartPolicy: Never"),
-)
-def _restart_always(subject: Subject) -> Iterator[Problem]:
-    if subject.workload is None or subject.workload.kind != "Pod":
-        return
-    policy = subject.workload.main.pod.get("restartPolicy") or "Always, the default"
-    if policy not in ("Never", "OnFailure"):
-        yield Problem(
-            f"the Pod would start again when it has finished: restartPolicy {policy}",
-            "set `restartPolicy: Never`",
-            subject.at_pod(subject.workload.main, "restartPolicy"),
-        )

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from mlops_launch.core.overlay.values import parse_quantity
-from mlops_launch.core.overlay.yamltree import Named
-from mlops_launch.core.rules.base import Problem, Subject, containers, is_integer, mapping
-from mlops_launch.core.rules.example import in_container, in_job
+from mlops_launch.core.path import Named
+from mlops_launch.core.rules.base import Problem, Subject
+from mlops_launch.core.rules.example import in_container
 from mlops_launch.core.rules.rule import ERROR, rule
-from mlops_launch.core.workload.model import Role
+from mlops_launch.core.workload.model import Role, mapping
 
 
 def _resources(role: Role) -> Iterator[tuple[str, str, str, Any]]:
     """Yield container, `limits` or `requests`, resource and its value."""
-    for container in containers(role):
+    for container in role.containers:
         for part in ("limits", "requests"):
             for resource, value in mapping(mapping(container.get("resources")).get(part)).items():
                 yield str(container.get("name")), part, str(resource), value
@@ -27,7 +27,7 @@ def _is_device(resource: str) -> bool:
 
 def gpu_count(role: Role) -> int:
     """Return how many GPUs the role's first container asks for; 0 when none, or when the number is not valid."""
-    name = str(containers(role)[0].get("name"))
+    name = str(role.containers[0].get("name"))
     counts = [
         value
         for container, part, resource, value in _resources(role)
@@ -153,48 +153,3 @@ def _request_above_limit(subject: Subject) -> Iterator[Problem]:
                     "lower the request or raise the limit",
                     subject.at_pod(role, "containers", Named(container), "resources", part, resource),
                 )
-
-
-@rule(
-    "slots-above-gpus",
-    ERROR,
-    "A worker has more slots than GPUs",
-    why="Two ranks would share a GPU, which NCCL refuses.",
-    wrong=in_job("""
-        spec:
-          slotsPerWorker: 5
-          mpiReplicaSpecs:
-            Worker:
-              template:
-                spec:
-                  containers:
-                  - name: worker
-                    resources:
-                      limits:
-                        nvidia.com/gpu: 2
-        """),
-    right=in_job("""
-        spec:
-          slotsPerWorker: 1
-          mpiReplicaSpecs:
-            Worker:
-              template:
-                spec:
-                  containers:
-                  - name: worker
-                    resources:
-                      limits:
-                        nvidia.com/gpu: 2
-        """),
-)
-def _slots_above_gpus(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
-    if job is None or not is_integer(job.slots_per_worker):
-        return
-    gpus = gpu_count(job.roles[1])
-    if 0 < gpus < job.slots_per_worker:
-        yield Problem(
-            f"more slots than GPUs per worker: {job.slots_per_worker} > {gpus}",
-            "one rank per GPU: `mlops-launch set OVERLAY --slots N --gpus N`",
-            subject.at_patch(("spec", "slotsPerWorker")),
-        )

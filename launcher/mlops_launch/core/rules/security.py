@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlops_launch.core.overlay.yamltree import Named
-from mlops_launch.core.rules.base import Problem, Subject, containers, mapping, mappings, strings, volumes
+from mlops_launch.core.path import Named
+from mlops_launch.core.rules.base import Problem, Subject, strings
 from mlops_launch.core.rules.example import in_container, in_pod
 from mlops_launch.core.rules.rule import WARNING, rule
-from mlops_launch.core.workload.model import Role
+from mlops_launch.core.workload.model import Role, mapping, mappings
 
 _RESTRICTED = "A namespace that enforces Pod Security `restricted` refuses the pod. See https://kubernetes.io/docs/concepts/security/pod-security-standards/"
 _ALLOWED_VOLUMES = frozenset({"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"})
 
 
 def _all_containers(role: Role) -> list[Mapping[str, Any]]:
-    return [container for container in [*containers(role), *mappings(role.pod.get("initContainers"))] if container.get("image")]
+    return [container for container in [*role.containers, *mappings(role.pod.get("initContainers"))] if container.get("image")]
 
 
 @rule(
@@ -159,7 +159,7 @@ def _seccomp(subject: Subject) -> Iterator[Problem]:
 )
 def _volumes(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        for volume in volumes(role):
+        for volume in role.volumes:
             if volume.kind not in _ALLOWED_VOLUMES:
                 yield Problem(
                     f"volume `{volume.name}` of {role.name} is of a kind that is not allowed: {volume.kind}",

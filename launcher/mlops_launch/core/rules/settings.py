@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from mlops_launch.contract import FLAG_PREFIX, IMAGE_MODEL_DIR, MODEL_DIR, MODEL_NAME, MODEL_SCRIPT, NOT_FLAGS, PRESET
 from mlops_launch.core.overlay.envfile import NAME
 from mlops_launch.core.overlay.values import did_you_mean
-from mlops_launch.core.rules.base import Place, Problem, Subject, is_integer
+from mlops_launch.core.rules.base import Place, Problem, Subject
 from mlops_launch.core.rules.example import in_env, in_package
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 from mlops_launch.core.settings.model import Model
 from mlops_launch.core.settings.read import LIST_HINT, explain
+from mlops_launch.core.workload import kinds
 
 _BATCH = "global_batch"
 # What other rules say more about: quotes, white space and comments in a value.
@@ -154,12 +155,12 @@ def _setting_value(subject: Subject) -> Iterator[Problem]:
     right=in_env("MLOPS_GLOBAL_BATCH=52"),
 )
 def _global_batch(subject: Subject) -> Iterator[Problem]:
-    job, model, variables = subject.mpi_job, _model(subject), _variables(subject)
-    if job is None or not is_integer(job.slots_per_worker) or not is_integer(job.roles[1].replicas) or model is None:
+    model, variables = _model(subject), _variables(subject)
+    ranks = kinds.lookup(subject.workload.kind).world(subject.workload) if subject.workload else None
+    if ranks is None or model is None:
         return
-    ranks = job.roles[1].replicas * job.slots_per_worker
     batch = subject.package.effective(model, _BATCH, variables, variables.get(MODEL_SCRIPT))
-    if not isinstance(batch, int) or ranks <= 0 or batch <= 0 or batch % ranks == 0:
+    if not isinstance(batch, int) or batch <= 0 or batch % ranks == 0:
         return
     variable = (model.settings or {})[_BATCH].variable
     preset = subject.package.chosen_preset(variables, variables.get(MODEL_SCRIPT))

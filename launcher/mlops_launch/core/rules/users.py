@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlops_launch.core.overlay.values import LARGEST_ID
-from mlops_launch.core.overlay.yamltree import Named
-from mlops_launch.core.rules.base import Problem, Subject, containers, is_integer, mapping, mounts, volumes
+from mlops_launch.core.path import Named
+from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_container, in_launcher, in_pod
 from mlops_launch.core.rules.rule import ERROR, rule
+from mlops_launch.core.workload.model import is_integer, mapping
 
 _FIELDS = ("runAsUser", "runAsGroup", "fsGroup")
 
@@ -104,17 +105,15 @@ def _root(subject: Subject) -> Iterator[Problem]:
         """),
 )
 def _same_user(subject: Subject) -> Iterator[Problem]:
-    if subject.workload is None or len(subject.workload.roles) < 2:
-        return
-    launcher, worker = subject.workload.roles[:2]
-    for position, field in enumerate(_FIELDS):
-        left, right = launcher.user[position], worker.user[position]
-        if left != right:
-            yield Problem(
-                f"`{field}` differs between Launcher and Worker: {left} and {right}",
-                "give both the same: there is one passwd line, and both write to the same output folder",
-                subject.at_pod(worker, "securityContext", field),
-            )
+    roles = subject.workload.roles if subject.workload else ()
+    for other in roles[1:]:
+        for field, left, right in zip(_FIELDS, roles[0].user, other.user, strict=True):
+            if left != right:
+                yield Problem(
+                    f"`{field}` differs between {roles[0].name} and {other.name}: {left} and {right}",
+                    "give both the same: there is one passwd line, and both write to the same output folder",
+                    subject.at_pod(other, "securityContext", field),
+                )
 
 
 @rule(
@@ -136,8 +135,8 @@ def _same_user(subject: Subject) -> Iterator[Problem]:
 )
 def _passwd_line(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        known = {volume.name: volume for volume in volumes(role)}
-        mount = next((m for m in mounts(role) if m.path == "/etc/passwd"), None)
+        known = {volume.name: volume for volume in role.volumes}
+        mount = next((m for m in role.mounts if m.path == "/etc/passwd"), None)
         if mount is None or mount.volume not in known:
             yield Problem(
                 f"{role.name} mounts no passwd line over /etc/passwd",
@@ -172,7 +171,7 @@ def _passwd_line(subject: Subject) -> Iterator[Problem]:
 )
 def _container_user(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        for container in containers(role):
+        for container in role.containers:
             context, name = mapping(container.get("securityContext")), str(container.get("name"))
             for field in _FIELDS:
                 if field in context:

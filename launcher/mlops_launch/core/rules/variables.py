@@ -7,12 +7,12 @@ from fnmatch import fnmatchcase
 
 from mlops_launch.contract import KEYS_NOT_FOR_RANKS
 from mlops_launch.core.overlay.envfile import NAME
-from mlops_launch.core.rules.base import Problem, Subject, containers, mapping, mappings
+from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_env, in_worker
 from mlops_launch.core.rules.keys import is_unknown
-from mlops_launch.core.rules.mpirun import mpirun_options
+from mlops_launch.core.rules.mpirun import MPI_JOB, mpirun_options
 from mlops_launch.core.rules.rule import ERROR, rule
-from mlops_launch.core.workload.model import Role
+from mlops_launch.core.workload.model import Role, mapping, mappings
 
 # What mpirun and ssh themselves read, and what every process has of its own.
 _PLUMBING = ("HOME", "PATH", "USER", "LANG", "LC_*", "TZ", "HOSTNAME", "PRTE_*", "OMPI_*", "PMIX_*")
@@ -26,7 +26,7 @@ def exports(role: Role) -> list[str]:
 
 def _names(subject: Subject, role: Role) -> list[str]:
     """Return the names of the role's variables, those from Secrets and fields included."""
-    given = [str(entry.get("name")) for entry in mappings(containers(role)[0].get("env"))]
+    given = [str(entry.get("name")) for entry in mappings(role.containers[0].get("env"))]
     return sorted({*subject.variables(role), *given})
 
 
@@ -42,7 +42,7 @@ def _names(subject: Subject, role: Role) -> list[str]:
     right=in_env("HOROVOD_TIMELINE=/outputs/timeline.json"),
 )
 def _not_exported(subject: Subject) -> Iterator[Problem]:
-    job = subject.mpi_job
+    job = subject.whole_of_kind(MPI_JOB)
     if job is None or mpirun_options(job.main) is None:
         return
     patterns = [*exports(job.main), *_PLUMBING, *KEYS_NOT_FOR_RANKS]
@@ -82,7 +82,7 @@ def _unresolved(subject: Subject) -> Iterator[Problem]:
         return
     known = subject.workload.config_maps
     for role in subject.roles:
-        sources = [mapping(entry.get("configMapRef")) for container in containers(role) for entry in mappings(container.get("envFrom"))]
+        sources = [mapping(entry.get("configMapRef")) for container in role.containers for entry in mappings(container.get("envFrom"))]
         sources += [mapping(volume.get("configMap")) for volume in mappings(role.pod.get("volumes"))]
         for source in sources:
             if source and str(source.get("name")) not in known and not source.get("optional"):
