@@ -1,0 +1,82 @@
+"""What each kind of workload answers: from a whole manifest, and from whatever a patch has left of one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_launch.core.workload import kinds
+from mlops_launch.core.workload.kinds import Kind, find_workload, lookup, main_pods, other_pods, shape
+from mlops_launch.errors import LauncherError
+from tests.unit.objects import RUNNING, job, pod
+from tests.unit.overlays import golden
+
+NAMES = kinds.names()
+OVERLAYS = {"MPIJob": "multi-node", "Pod": "single-node"}
+KEYS = (
+    "spec template metadata labels mpiReplicaSpecs Launcher Worker replicas slotsPerWorker runPolicy suspend schedulingGates "
+    "containers volumes securityContext volumeMounts name mountPath image env envFrom configMapRef persistentVolumeClaim"
+)
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 9) | st.sampled_from(["", "x", "/tmp"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS.split()), inner, max_size=4),
+    max_leaves=25,
+)
+
+
+@pytest.fixture(params=NAMES)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return lookup(request.param)
+
+
+def test_its_roles_stand_where_it_says(kind: Kind) -> None:
+    workload = find_workload(golden(OVERLAYS[kind.name]))
+    assert tuple(role.name for role in workload.roles) == kind.needs
+    for role in workload.roles:
+        found = workload.manifest
+        for step in kind.pod_path(role.name):
+            found = found[str(step)]
+        assert found == role.pod
+        assert role.container["name"] == kind.base_container(role.name)
+    assert workload.main.name in kind.main_roles(workload.manifest)
+
+
+def test_its_world_and_its_longest_pod() -> None:
+    multi, single = (find_workload(golden(mode)) for mode in ("multi-node", "single-node"))
+    assert [(lookup(w.kind).world(w), lookup(w.kind).longest_pod(w)) for w in (multi, single)] == [
+        (2, "resnet50v1-5-worker-1"),
+        (1, "resnet50v1-5-training"),
+    ]
+
+
+@given(spec=JUNK)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_manifest_of_any_shape_is_read(name: str, spec: object) -> None:
+    workload = shape({"kind": name, "metadata": {"name": "demo"}, "spec": spec})
+    kind = lookup(name)
+    world = kind.world(workload)
+    assert world is None or world >= 1
+    assert kind.longest_pod(workload).startswith("demo")
+    assert kind.is_held(workload.manifest) in (True, False)
+    assert kind.ends_with_its_pod(workload.manifest) in (True, False)
+    for role in workload.roles:
+        assert all(role.volume_of(mount) is None or mount.volume for mount in role.mounts)
+        assert role.mount_above("/tmp/x") in (*role.mounts, None)
+        assert len(role.user) == 3
+
+
+def test_a_workload_without_one_of_its_roles_is_refused() -> None:
+    with pytest.raises(LauncherError) as caught:
+        find_workload([job()])
+    assert caught.value.message == "MPIJob demo needs a Launcher and a Worker, found: Worker"
+
+
+def test_main_pods_are_told_from_the_others() -> None:
+    pods = [pod("demo-worker-0", "worker", RUNNING), pod("demo-launcher-x", "launcher", RUNNING)]
+    assert [[p["metadata"]["name"] for p in found] for found in (main_pods(job(), pods), other_pods(job(), pods))] == [
+        ["demo-launcher-x"],
+        ["demo-worker-0"],
+    ]
+    alone = pod("demo", "pod", RUNNING)
+    assert (main_pods(alone, [alone]), other_pods(alone, [alone])) == ([alone], [])
