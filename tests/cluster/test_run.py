@@ -6,13 +6,15 @@ import signal
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cluster.conftest import Call, archived, run_folders
 from tests.cluster.sim.nodes import OOM, Script
 from tests.cluster.sim.scripts import ENDLESS, LINES, TRAINS, fails
-from tests.cluster.sim.world import MULTI, SINGLE, World
+from tests.cluster.sim.world import GOLDEN, MULTI, SINGLE, World
 
-APPLIED = ["ConfigMap mlops-env-9dmc542bfc", "ConfigMap passwd-5fmb222h7f", "MPIJob resnet50v1-5", "ServiceAccount mlops"]
+RENDERED = yaml.safe_load_all((GOLDEN / f"{MULTI.replace('/', '.')}.yaml").read_text())
+APPLIED = sorted(f"{item['kind']} {item['metadata']['name']}" for item in RENDERED)
 
 
 @pytest.mark.parametrize("overlay", [MULTI, SINGLE])
