@@ -15,6 +15,7 @@ from mlops_launch.clients.process import Completed
 from mlops_launch.commands.overlay.files import read_files
 from mlops_launch.core.overlay.edits import Changes, apply_changes
 from mlops_launch.core.overlay.values import User
+from mlops_launch.core.settings.model import Package
 from mlops_launch.core.workload import kinds
 from tests.cluster.conftest import Call, archived
 from tests.cluster.sim.api import Kind
@@ -158,7 +159,7 @@ def test_it_is_checked_with_its_own_fields_and_paths(call: Call, overlay: str, o
 
 
 def test_it_is_edited_at_its_own_paths(overlay: str, folder: Path) -> None:
-    changed = apply_changes(read_files(Path(overlay)), Changes(user=User(1, 2, 3), memory="2Gi"))
+    changed = apply_changes(read_files(Path(overlay)), Changes(user=User(1, 2, 3), memory="2Gi"), Package())
     assert list(changed) == ["job-patch.yaml"]
     assert yaml.safe_load(changed["job-patch.yaml"])["spec"]["template"]["spec"] == {
         "securityContext": {"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3},
