@@ -76,4 +76,4 @@ def test_verbs_without_runs(call):
     for verb in ("status", "logs"):
         ended = call(verb)
         assert (ended.returncode, ended.stdout) == (1, "")
-        assert ended.stderr == "Error: no run in: .mlops/runs\n\nhint: `mlops-launch run OVERLAY --local` makes one\n"
+        assert ended.stderr == "Error: no run in: .mlops/runs\n\nhint: `mlops-launch run OVERLAY --local` creates one\n"

@@ -32,6 +32,12 @@ def test_a_container_is_known_by_its_host_and_its_start(host: str, started: int,
     assert part(STARTS, 40, host, datetime.fromtimestamp(started, timezone.utc)) == found
 
 
+@given(st.text() | st.lists(st.sampled_from(["offset=", "time=", "host=training", "0", "1", "9" * 30, "x", " ", "\n"])).map("".join))
+def test_a_damaged_list_of_starts_is_no_part_or_one_inside_the_copy(starts: str) -> None:
+    found = part(starts, 40, "training", datetime.fromtimestamp(0, timezone.utc))
+    assert found is None or 0 <= found.begin <= found.end <= 40
+
+
 def test_a_hostname_is_the_pods_own_or_its_name_cut_to_63_letters() -> None:
     assert hostname_of({"metadata": {"name": "n" * 62 + "-abcde"}, "spec": {}}) == "n" * 62
     assert hostname_of({"metadata": {"name": "job-launcher-abcde"}, "spec": {"hostname": "job-launcher"}}) == "job-launcher"

@@ -15,7 +15,7 @@ SCHEMA: Final = 1
 # Why the launcher stopped a run.
 BY_SIGNAL: Final = "signal"
 BY_TIMEOUT: Final = "timeout"
-# Why it stopped following one that goes on in a cluster.
+# Why it stopped following one that keeps running in a cluster.
 BY_DETACHING: Final = "detached"
 
 LOCAL: Final = "local"
@@ -26,19 +26,19 @@ OF_A_CLUSTER: Final = frozenset({"namespace", "context", "uid", "reason", "gaps"
 OUT_OF_MEMORY: Final = "out of memory"
 
 HINTS: Final[Mapping[int, str]] = {
-    ExitCode.FAILURE: "an error that the training does not know: the end of the log has the traceback",
+    ExitCode.FAILURE: "an unexpected error: the end of the log has the traceback",
     ExitCode.USAGE: "a flag or an MLOPS_* variable is wrong: the log names it",
     ExitCode.BAD_DATA: "the data is damaged or its labels are out of range: the log names the file",
     ExitCode.NO_DATA: "no data in the dataset folder: prepare it, or give another with `--mount datasets=DIR`",
     ExitCode.DIVERGED: "the loss is not finite: a smaller learning rate or a longer warm-up",
     ExitCode.CANNOT_CREATE: "the output folder is not writable, or another run uses it",
-    ExitCode.IO_ERROR: "the disk is full or failing: make room; the same command then goes on from the newest checkpoint",
+    ExitCode.IO_ERROR: "the disk is full or failing: make room; the same command then resumes from the newest checkpoint",
     ExitCode.CONFIGURATION: "a setting, the number of ranks or the checkpoint does not fit: the log says which",
     126: "the command cannot be executed: is MODEL_SCRIPT a script?",
     127: "a program of the command is missing in this Python environment: `pip install 'mlops-launch[train]'`",
-    ExitCode.KILLED: "a process was killed: the same command goes on from the newest checkpoint",
-    ExitCode.INTERRUPTED: "stopped when asked: the same command goes on from the newest checkpoint",
-    ExitCode.WORKER_LOST: "a worker was lost: the same command goes on from the newest checkpoint",
+    ExitCode.KILLED: "a process was killed: the same command resumes from the newest checkpoint",
+    ExitCode.INTERRUPTED: "stopped when asked: the same command resumes from the newest checkpoint",
+    ExitCode.WORKER_LOST: "a worker was lost: the same command resumes from the newest checkpoint",
 }
 MEMORY_HINT: Final = "use a smaller batch, fewer ranks, or more memory"
 
@@ -107,16 +107,32 @@ class RunRecord:
 
         Raises:
             LauncherError: another version wrote it.
+            ValueError: it is damaged.
         """
+        if not isinstance(fields, Mapping):
+            raise ValueError(f"not a mapping: {fields!r}")
         if fields.get("schema") != SCHEMA:
             found = fields.get("schema")
             raise LauncherError(f"a run's record has an unknown schema: {found}", "use the version of mlops-launch that wrote it")
         known = {key: value for key, value in fields.items() if key in cls.__dataclass_fields__}
-        return cls(**known, try_number=fields["try"])
+        for name, kinds in _SHAPE.items():
+            if name in known and not isinstance(known[name], kinds):
+                raise ValueError(f"{name} cannot be: {known[name]!r}")
+        return cls(**known, try_number=int(fields["try"]))
 
     def at(self, **changes: Any) -> RunRecord:
         """Return the record with some fields changed."""
         return replace(self, **changes)
+
+
+_TEXT: Final = (str, type(None))
+# What the fields of a record may be; whatever wrote it may have been killed, or edited it.
+_SHAPE: Final[Mapping[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("name", "kind", "overlay", "started", "host", "engine"), (str,)),
+    **dict.fromkeys(("output", "ended", "stopped_by", "namespace", "context", "uid", "reason"), _TEXT),
+    **dict.fromkeys(("pid", "pid_started"), (int,)),
+    "exit_code": (int, type(None)), "out_of_memory": (bool,), "step": (Mapping,), "result": (Mapping,), "gaps": (list, tuple),
+}  # fmt: skip
 
 
 def state(record: RunRecord, alive: bool) -> str:

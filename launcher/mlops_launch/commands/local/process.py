@@ -68,7 +68,7 @@ class Program:
                     if time.monotonic() > drained_at:
                         break
                 self._watch_clock()
-        while process.poll() is None:  # it closed its output and goes on
+        while process.poll() is None:  # it closed its output and keeps running
             time.sleep(0.02)
             self._watch_clock()
         self._process = None
@@ -91,6 +91,8 @@ class Program:
             self._unsaid.append(TIME_IS_UP)
             self._ask()
         if now > self._kill_at:
+            self._kill_at = float("inf")
+            self._unsaid.append(f"killed: still running {GRACE_S + SPARE_S:.0f} s after it was asked to stop")
             self._kill()
 
     def _ask(self) -> None:

@@ -32,7 +32,7 @@ EVENTS: Final = "events.jsonl"
 
 @dataclass(frozen=True)
 class Position:
-    """Where the archived log of a run on a cluster has come to: what another follower needs to go on from there.
+    """Where the archived log of a run on a cluster has come to: what another follower needs to resume from there.
 
     Args:
         read: uids of pods whose log is in it to its end.
@@ -87,7 +87,7 @@ class ArchivedRun:
         path = self.folder / RESULT
         try:
             return RunRecord.from_json(json.loads(path.read_text()))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise LauncherError(f"cannot read the run's record: {path}", "remove the folder when you do not need it") from error
 
     def write(self, record: RunRecord) -> None:
@@ -128,10 +128,11 @@ class ArchivedRun:
         try:
             found = json.loads((self.folder / POSITION).read_text())
             mark = Mark(tuple(line.encode("latin-1") for line in found["lines"]))
-            position = Position(tuple(found["read"]), found["pod"], int(found["offset"]), mark)
-        except (OSError, ValueError, TypeError, KeyError):
+            position = Position(tuple(map(str, found["read"])), str(found["pod"]), int(found["offset"]), mark)
+            usable = bool(mark.lines) and 0 <= position.offset <= self.log.stat().st_size
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return None
-        return position if position.offset <= self.log.stat().st_size else None
+        return position if usable else None
 
     def remove_position(self) -> None:
         """Remove it: the run has ended."""
@@ -212,7 +213,7 @@ class Archive:
         if found:
             return found[-1]
         if not self.runs():
-            raise LauncherError(f"no run in: {self.root / 'runs'}", "`mlops-launch run OVERLAY --local` makes one")
+            raise LauncherError(f"no run in: {self.root / 'runs'}", "`mlops-launch run OVERLAY --local` creates one")
         if not runs:
             known = ", ".join(dict.fromkeys(run.folder.parent.name for run in self.runs()))
             raise LauncherError(f"no run of that name: {name}", f"known: {known}")
@@ -221,7 +222,11 @@ class Archive:
     def sweep(self, host: Host) -> None:
         """Remove what runs left that were killed: their scratch folders."""
         for run in self._with_scratch():
-            if run.state(run.read(), host) != "running":
+            try:
+                running = run.state(run.read(), host) == "running"
+            except LauncherError:  # a damaged record: `ls` names it; it must not stop new runs
+                continue
+            if not running:
                 run.remove_scratch()
 
     def _with_scratch(self) -> Iterator[ArchivedRun]:

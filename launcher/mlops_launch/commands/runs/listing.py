@@ -69,7 +69,7 @@ class RunStatus:
 
     def _hint(self) -> str | None:
         if self.state == "lost":
-            return "mlops-launch was killed; the same command goes on from the newest checkpoint"
+            return "mlops-launch was killed; the same command resumes from the newest checkpoint"
         return None if self.record.exit_code is None else exit_hint(self.record.exit_code, self.record.out_of_memory)
 
 
@@ -128,7 +128,7 @@ def follow_log(run: ArchivedRun, host: Host, follow: bool) -> Iterator[bytes]:
 
 
 def _progress(record: RunRecord) -> str:
-    return f"{record.step['step']}/{record.step['steps']}" if record.step else "-"
+    return f"{record.step.get('step', '?')}/{record.step.get('steps', '?')}" if record.step else "-"
 
 
 def _text(value: Any) -> str:

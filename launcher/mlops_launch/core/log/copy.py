@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from mlops_launch import contract
+
+_START: Final = re.compile(r"offset=([0-9]{1,18}) time=([0-9]{1,12}(?:\.[0-9]{1,9})?) ")
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,19 @@ def part(starts: str, size: int, host: str, started: datetime) -> Part | None:
         host: the pod's hostname.
         started: when its container started.
     """
-    lines = [contract.parse_fields(line) for line in starts.split("\n")]
-    known = [fields for fields in lines if {"offset", "time", "host"} <= fields.keys()]
-    for fields, following in zip(known, [*known[1:], {"offset": str(size)}], strict=True):
-        if fields["host"] == host and float(fields["time"]) >= started.timestamp():
-            return Part(int(fields["offset"]), int(following["offset"]))
+    begun = [start for line in starts.split("\n") if (start := _start(line)) is not None]
+    for number, (offset, time, name) in enumerate(begun):
+        if name == host and time >= started.timestamp():
+            end = begun[number + 1][0] if number + 1 < len(begun) else size
+            return Part(offset, end) if offset <= end <= size else None
     return None
+
+
+def _start(line: str) -> tuple[int, float, str] | None:
+    """Return offset, time and host of a line; None for a line that was not written to its end, or not by an entry point."""
+    found = _START.match(line)
+    fields = contract.parse_fields(line) if found else {}
+    return (int(found[1]), float(found[2]), fields["host"]) if found and "host" in fields else None
 
 
 def lines_more(archived: Iterable[bytes], copy: Iterable[bytes]) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from mlops_launch.contract import Value
@@ -44,12 +45,12 @@ def progress_line(step: Mapping[str, Value], width: int, preset: str | None = No
 
 
 def clock(seconds: Value | None) -> str | None:
-    """Return a number of seconds as `m:ss` or `h:mm:ss`; None for what is no number.
+    """Return a number of seconds as `m:ss` or `h:mm:ss`; None for what is not a number.
 
     >>> clock(75), clock(3725), clock(None)
     ('1:15', '1:02:05', None)
     """
-    if not isinstance(seconds, (int, float)):
+    if not isinstance(seconds, (int, float)) or not math.isfinite(seconds):
         return None
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -12,6 +12,7 @@ from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower
 from mlops_launch.commands.cluster.follow.startup import Startup
+from mlops_launch.commands.cluster.follow.stopping import ask_to_stop
 from mlops_launch.commands.cluster.follow.watch import Observer
 from mlops_launch.commands.cluster.follow.workers import WorkerLogs
 from mlops_launch.commands.cluster.jobs import related_events
@@ -125,6 +126,8 @@ class TrainingFollower:
     def gather(self) -> None:
         """Wait for the workers' last lines; write the events."""
         self._workers.end(LINES_S)
+        for pod, reason in self._workers.failures.items():
+            self._console.warn(f"the log of pod {pod} is not whole in the archive: {reason}")
         workload, pods = self._observer.workload, self._observer.pods
         owner = workload or self._workload.manifest
         if workload is None:
@@ -140,26 +143,16 @@ class TrainingFollower:
         self._observer.stop()
         self._workers.end(0)
 
-    def stop_training(self) -> None:
-        """Have the training save and stop: delete the pod that trains, with its grace period, or a workload that has not started."""
-        mains = [pod for pod in kinds.main_pods(self._workload.manifest, self._observer.pods) if not facts.has_ended(pod)]
-        manifest, kind = self._workload.manifest, kinds.lookup(self._workload.kind)
-        try:
-            if mains and kind.ends_with_its_pod(manifest):
-                self._cluster.delete(self._cluster.path(*facts.POD, facts.name_of(mains[-1]), self._namespace), facts.uid_of(mains[-1]))
-            else:
-                path = self._cluster.path(kind.api_version, kind.name, self._workload.name, self._namespace)
-                self._cluster.delete(path, self._observer.uid, "Foreground")
-        except LauncherError as error:
-            self._console.warn(f"cannot stop the training: {error.message}")
-
     def _leaves(self) -> bool:
         """Look at the user's wishes and the clock; return whether to stop following."""
         if self._stop.reason == BY_DETACHING:
             return True
         if self._stop.is_due(self._cluster.host.monotonic()):
             self._console.info(TIME_IS_UP)
-            self.stop_training()
+            try:
+                ask_to_stop(self._cluster, self._workload, self._namespace, self._observer.uid, self._observer.pods)
+            except LauncherError as error:
+                self._console.warn(f"cannot stop the training: {error.message}")
         failure = self._observer.failure(PATIENCE_S)
         if failure is not None:
             raise failure

@@ -15,6 +15,7 @@ from mlops_launch.core.kube import outcome as ends
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.log.lines import LineReader
 from mlops_launch.core.log.pieces import Gap
+from mlops_launch.errors import as_launcher_error
 
 MOST: Final = 64  # pods followed at a time: each takes a connection; their logs are short, and rank output goes to the launcher
 
@@ -31,6 +32,7 @@ class WorkerLogs:
 
     def __init__(self, cluster: Cluster, namespace: str, run: ArchivedRun, again: bool = False) -> None:
         self.memory_lines: list[dict[str, str]] = []
+        self.failures: dict[str, str] = {}  # pod → why its log in the archive is not whole
         self._cluster, self._namespace, self._run, self._again = cluster, namespace, run, again
         self._threads: dict[str, threading.Thread] = {}
         self._seen: set[str] = set()  # names
@@ -75,5 +77,6 @@ class WorkerLogs:
                             self.memory_lines += [dict(found) for line in reader.feed(piece).lines if (found := ends.memory_line(line))]
                         case Gap():
                             file.write(f"Warning: {gap_text(piece)}\n".encode())
-        except Exception:
-            pass  # not allowed, or the disk is full: the job's own log says so too
+        except Exception as error:  # not allowed, the disk is full, a defect of ours: the run is worth more
+            reason = error.strerror if isinstance(error, OSError) else as_launcher_error(error).message
+            self.failures[container.pod] = str(reason)
