@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,26 @@ def test_a_model_on_a_volume_that_the_package_does_not_have_is_only_a_warning(ca
         "warning model-elsewhere mlops.env:10 the overlay's own package does not have the model: vit\n"
         "  hint: one of mlp, resnet50v1_5; a model of your own is a folder of models/\n"
     )
+
+
+def test_what_one_local_run_is_given_counts(call: Call, package: Path) -> None:
+    def dry_run(*words: str) -> Ended:
+        return call("run", OVERLAY, "--local", "--mount", "datasets=.", "--dry-run", *words)
+
+    assert dry_run("--env", "MLOPS_EPOCH=1") == Ended(
+        125, "", "Error: not a setting of resnet50v1_5: MLOPS_EPOCH\n\nhint: did you mean `MLOPS_EPOCHS`?\n"
+    )
+    assert dry_run("--env", "MLOPS_GLOBAL_BATCH=51").stderr.startswith("Error: MLOPS_GLOBAL_BATCH cannot be divided among 2 ranks: 51\n")
+    assert dry_run("--env", "MLOPS_PRESET=zz").stderr.startswith("Error: no such preset: zz\n")
+    assert dry_run("--env", "MLOPS_PRESET=quick").exit_code == 0
+    # A package elsewhere has its own models.
+    assert dry_run("--env", "MODEL_NAME=mlp", "--env", "MLOPS_PRESET=small").exit_code == 0
+    shutil.copytree("models/mlp", "elsewhere/models/other")
+    shutil.copytree("common", "elsewhere/common")
+    shutil.copytree("quickstart", "elsewhere/quickstart")
+    elsewhere = ("--model-dir", "elsewhere", "--env", "MLOPS_PRESET=small")
+    assert dry_run(*elsewhere, "--env", "MODEL_NAME=mlp").stderr.startswith("Error: no such model in models/: mlp\n")
+    assert dry_run(*elsewhere, "--env", "MODEL_NAME=other").exit_code == 0
 
 
 def test_the_list_of_an_overlays_settings(call: Call, package: Path) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_launch.commands.overlay.package import package_of
 from mlops_launch.core.settings.model import Bounds, Model, Package, Preset, Script, Setting, SourceProblem
 from mlops_launch.core.settings.read import read_package
 
+ROOT = Path(__file__).parents[2]
 COMMON = b'''\
 """Settings of every model."""
 
@@ -259,3 +265,20 @@ def test_a_file_that_is_nested_without_end_is_told(opening: bytes) -> None:
     for text in (content, content + b")" * 100_001, content + b", '')\n"):
         (problem,) = read_package(FILES | {"models/mlp/settings.py": text}).models["mlp"].problems
         assert problem.file == "models/mlp/settings.py"
+
+
+def test_no_module_of_the_launcher_knows_a_model_a_preset_or_a_script_by_heart() -> None:
+    """Examples name them: those of rules, and those of help, which are docstrings."""
+    launcher, package = ROOT / "launcher/mlops_launch", package_of(ROOT)
+    names = {name for model in package.models.values() for name in (model.name, *model.presets)} | set(package.scripts)
+    assert {"resnet50v1_5", "demo", "fp32_training_demo.sh"} <= names
+    known = [
+        f"{path.relative_to(launcher)}:{node.lineno}: {node.value}"
+        for path in launcher.rglob("*.py")
+        if path.parent != launcher / "core/rules"
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value
+        for name in names & set(re.split(r"[^\w.]+", node.value))
+        if name != "full"  # a word, too
+    ]
+    assert known == []

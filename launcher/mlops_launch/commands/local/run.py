@@ -11,6 +11,7 @@ from mlops_launch.clients.host import Host
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.local.plan import actions, plan_local, prepare, preset
 from mlops_launch.commands.local.process import Program
+from mlops_launch.commands.overlay.check import Given
 from mlops_launch.commands.overlay.planning import checked_plan, redacted
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
 from mlops_launch.commands.runs.display import Display
@@ -50,7 +51,7 @@ class LocalEngine:
 
     def plan(self) -> Plan:
         """Return what a run would do; the folder of a try stands as NAME/TIME in it."""
-        checked = checked_plan(self.overlay, self.processes, self.options.model_dir)
+        checked = checked_plan(self.overlay, self.processes, Given(self.options.model_dir, self.options.variables))
         findings = tuple(finding for finding in checked.findings if finding.rule not in FOR_A_CLUSTER)
         local = self._local(checked.workload, self.archive.root.absolute() / "runs" / "NAME" / "TIME" / "scratch")
         return replace(checked, text=redacted(checked.text), findings=findings, actions=actions(local), preset=preset(local))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_launch.clients.process import Processes
@@ -38,10 +39,24 @@ def check_overlay(overlay: Path, processes: Processes, ignore: Collection[str] =
     return [finding for finding in check_files(read_files(overlay), overlay, processes) if finding.rule not in ignore]
 
 
-def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes, package: Path | None = None) -> list[Finding]:
-    """Return what is wrong with `files`, rendered from the folder `rendered_from`, which holds the same texts.
+@dataclass(frozen=True)
+class Given:
+    """What one run gives beside the overlay.
 
-    `package` is the folder with common/ and models/, when it is not to be looked for from the overlay upwards.
+    Args:
+        package: the folder with common/ and models/; None looks for it from the overlay upwards.
+        variables: over those of the overlay.
+    """
+
+    package: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING_GIVEN = Given()
+
+
+def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes, given: Given = NOTHING_GIVEN) -> list[Finding]:
+    """Return what is wrong with `files`, rendered from the folder `rendered_from`, which holds the same texts.
 
     Raises:
         LauncherError: kubectl is missing or too old.
@@ -49,16 +64,18 @@ def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes, 
     try:
         text = render_text(rendered_from, processes)
     except ProcessError as error:
-        return find_problems(
-            Subject(files, render_error=_reason(error, files, rendered_from), package=package_of(Path(files.folder), package))
-        )
-    return check_rendered(files, text, package)
+        return find_problems(_subject(files, None, _reason(error, files, rendered_from), given))
+    return check_rendered(files, text, given)
 
 
-def check_rendered(files: OverlayFiles, text: str, package: Path | None = None) -> list[Finding]:
+def check_rendered(files: OverlayFiles, text: str, given: Given = NOTHING_GIVEN) -> list[Finding]:
     """Return what is wrong with an overlay that renders to `text`."""
     workload, reason = _workload(text)
-    return find_problems(Subject(files, workload, reason, package_of(Path(files.folder), package)))
+    return find_problems(_subject(files, workload, reason, given))
+
+
+def _subject(files: OverlayFiles, workload: Workload | None, reason: str | None, given: Given) -> Subject:
+    return Subject(files, workload, reason, package_of(Path(files.folder), given.package), given.variables)
 
 
 def require_clean(findings: list[Finding]) -> None:

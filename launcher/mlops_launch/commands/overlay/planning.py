@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlops_launch.clients.process import Processes
-from mlops_launch.commands.overlay.check import check_files, check_rendered, require_clean
+from mlops_launch.commands.overlay.check import NOTHING_GIVEN, Given, check_files, check_rendered, require_clean
 from mlops_launch.commands.overlay.files import read_files
 from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.core.workload.kinds import find_workload
@@ -14,13 +14,13 @@ from mlops_launch.core.workload.redaction import redact_object
 from mlops_launch.errors import ProcessError
 
 
-def checked_plan(overlay: Path, processes: Processes, package: Path | None = None) -> Plan:
+def checked_plan(overlay: Path, processes: Processes, given: Given = NOTHING_GIVEN) -> Plan:
     """Return the plan without actions: what the overlay holds, free of errors.
 
     Args:
         overlay: its folder.
         processes: finds and runs kubectl.
-        package: the folder with common/ and models/, when it is not to be looked for from the overlay upwards.
+        given: what one run gives beside it.
 
     Raises:
         LauncherError: `check` has found an error.
@@ -29,9 +29,9 @@ def checked_plan(overlay: Path, processes: Processes, package: Path | None = Non
     try:
         text = render_text(overlay, processes)
     except ProcessError:
-        require_clean(check_files(files, overlay, processes, package))
+        require_clean(check_files(files, overlay, processes, given))
         raise
-    findings = check_rendered(files, text, package)
+    findings = check_rendered(files, text, given)
     require_clean(findings)
     return Plan(str(overlay), text, find_workload(parse_objects(text)), tuple(findings), ())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,7 @@ class Subject:
         workload: what was rendered; None when the overlay does not render.
         render_error: why it does not, in one line.
         package: the models, settings, presets and scripts that the overlay belongs to; empty when nothing is known.
+        given: variables of one run, over those of the overlay.
         unused_silences: the comments that accept no finding; the registry fills them in when all other rules have run.
         rule_ids: the rules there are, for the same rule.
     """
@@ -51,6 +53,7 @@ class Subject:
     workload: Workload | None = None
     render_error: str | None = None
     package: Package = field(default_factory=Package)
+    given: Mapping[str, str] = field(default_factory=dict)
     unused_silences: tuple[Silence, ...] = ()
     rule_ids: frozenset[str] = frozenset()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from mlops_launch.contract import FLAG_PREFIX, IMAGE_MODEL_DIR, MODEL_DIR, MODEL_NAME, MODEL_SCRIPT, NOT_FLAGS, PRESET
 from mlops_launch.core.overlay.envfile import NAME
 from mlops_launch.core.overlay.values import did_you_mean
-from mlops_launch.core.rules.base import Place, Problem, Subject
+from mlops_launch.core.rules.base import NOWHERE, Place, Problem, Subject
 from mlops_launch.core.rules.example import in_env, in_package
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 from mlops_launch.core.settings.model import Model
@@ -22,12 +22,12 @@ _SPOILT = re.compile(r"\s.*|.*\s|[\"'].*|.*\s#.*", re.DOTALL)
 
 def _model(subject: Subject) -> Model | None:
     """Return the model that MODEL_NAME names, or None when the package does not have it."""
-    return subject.package.models.get(subject.value(MODEL_NAME) or "")
+    return subject.package.models.get(_variables(subject).get(MODEL_NAME, ""))
 
 
 def _unknown_model(subject: Subject) -> tuple[str, str] | None:
     """Return the name of a model that the package does not have, and what to do."""
-    name, models = subject.value(MODEL_NAME), subject.package.models
+    name, models = _variables(subject).get(MODEL_NAME), subject.package.models
     if not name or not models or name in models or _SPOILT.fullmatch(name):
         return None
     near = did_you_mean(name, models)
@@ -44,8 +44,8 @@ def _unknown_model(subject: Subject) -> tuple[str, str] | None:
 )
 def _missing_model(subject: Subject) -> Iterator[Problem]:
     unknown = _unknown_model(subject)
-    if unknown is not None and subject.value(MODEL_DIR) == IMAGE_MODEL_DIR:
-        yield Problem(f"no such model in models/: {unknown[0]}", unknown[1], subject.at_variable(MODEL_NAME))
+    if unknown is not None and _variables(subject).get(MODEL_DIR) == IMAGE_MODEL_DIR:
+        yield Problem(f"no such model in models/: {unknown[0]}", unknown[1], _place(subject, MODEL_NAME))
 
 
 @rule(
@@ -61,8 +61,8 @@ def _missing_model(subject: Subject) -> Iterator[Problem]:
 )
 def _model_elsewhere(subject: Subject) -> Iterator[Problem]:
     unknown = _unknown_model(subject)
-    if unknown is not None and subject.value(MODEL_DIR) != IMAGE_MODEL_DIR:
-        yield Problem(f"the overlay's own package does not have the model: {unknown[0]}", unknown[1], subject.at_variable(MODEL_NAME))
+    if unknown is not None and _variables(subject).get(MODEL_DIR) != IMAGE_MODEL_DIR:
+        yield Problem(f"the overlay's own package does not have the model: {unknown[0]}", unknown[1], _place(subject, MODEL_NAME))
 
 
 @rule(
@@ -99,7 +99,7 @@ def _preset(subject: Subject) -> Iterator[Problem]:
         return
     near = did_you_mean(chosen, model.presets)
     hint = f"did you mean `{near}`?" if near else f"one of {', '.join(sorted(model.presets))}" if model.presets else "this model has none"
-    yield Problem(f"no such preset: {chosen}", hint, subject.at_variable(PRESET if variables.get(PRESET) else MODEL_SCRIPT))
+    yield Problem(f"no such preset: {chosen}", hint, _place(subject, PRESET if variables.get(PRESET) else MODEL_SCRIPT))
 
 
 @rule(
@@ -155,8 +155,8 @@ def _setting_value(subject: Subject) -> Iterator[Problem]:
     right=in_env("MLOPS_GLOBAL_BATCH=52"),
 )
 def _global_batch(subject: Subject) -> Iterator[Problem]:
-    model, variables = _model(subject), _variables(subject)
-    ranks = kinds.lookup(subject.workload.kind).world(subject.workload) if subject.workload else None
+    job, model, variables = subject.workload, _model(subject), _variables(subject)
+    ranks = kinds.lookup(job.kind).world(job) if job else None
     if ranks is None or model is None:
         return
     batch = subject.package.effective(model, _BATCH, variables, variables.get(MODEL_SCRIPT))
@@ -168,18 +168,20 @@ def _global_batch(subject: Subject) -> Iterator[Problem]:
     yield Problem(
         f"{what} cannot be divided among {ranks} ranks: {batch}",
         f"a multiple of workers × slots: `mlops-launch set OVERLAY {variable}={max(1, round(batch / ranks)) * ranks}`",
-        subject.at_variable(variable if variables.get(variable) else PRESET if variables.get(PRESET) else MODEL_SCRIPT),
+        _place(subject, next((key for key in (variable, PRESET) if variables.get(key)), MODEL_SCRIPT)),
     )
 
 
 def _variables(subject: Subject) -> dict[str, str]:
     """Return the variables that a rank starts with, as far as they are known."""
     if subject.roles:
-        return subject.variables(subject.roles[0])
-    return {key: value for file in subject.files.env_files.values() for key, value in file.values.items()}
+        return {**subject.variables(subject.roles[0]), **subject.given}
+    return {key: value for file in subject.files.env_files.values() for key, value in file.values.items()} | dict(subject.given)
 
 
 def _place(subject: Subject, name: str) -> Place:
+    if name in subject.given:
+        return NOWHERE
     if subject.files.env(name) is not None or not subject.roles:
         return subject.at_variable(name)
     return subject.at_pod(subject.roles[0], "containers")
