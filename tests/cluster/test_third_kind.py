@@ -204,7 +204,7 @@ def test_it_is_shown_and_its_log_followed_when_it_was_left(call: Call, overlay: 
     assert call("run", overlay, "--detach").exit_code == 0
     world.host.run(3)
     ended = call("status", NAME, "-n", NAMESPACE)
-    assert ended.stdout.splitlines()[:3] == [f"training:  Job {NAME}", "namespace: team of context test", "state:     running"]
+    assert ended.stdout.splitlines()[:3] == [f"job:       Job {NAME}", "namespace: team of context test", "state:     running"]
     assert call("logs", "-f", NAME).stdout.splitlines() == LINES
     rows = [line.split()[:5] for line in call("ls", "--cluster").stdout.splitlines()[1:]]
     assert rows == [[NAMESPACE, NAME, "Job", "succeeded", "0"]]

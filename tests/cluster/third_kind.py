@@ -53,7 +53,7 @@ class BatchJob:
     def longest_pod(self, workload: Workload) -> str:
         return f"{workload.name}-xxxxx"
 
-    def helpers(self, name: str) -> frozenset[str]:
+    def helpers(self, item: Object) -> frozenset[str]:
         return frozenset()
 
     def finished(self, item: Object) -> str | None:

@@ -96,7 +96,7 @@ def test_what_does_not_go_away_is_listed_and_the_exit_code_is_1(launch: Launcher
 def test_a_name_that_is_not_there(launch: Launcher, tmp_path: Path) -> None:
     ended = launch("delete", "nothing")
     assert ended.code == 1
-    assert f"Error: no training of that name in namespace {launch.namespace}: nothing" in ended.stderr
+    assert f"Error: no job of that name in namespace {launch.namespace}: nothing" in ended.stderr
     assert launch("delete", str(workloads.pod(tmp_path / "overlay", SLEEP))).code == 0
 
 

@@ -196,4 +196,4 @@ def test_all_pods_and_a_time_to_begin_at(launch: Launcher, tmp_path: Path) -> No
 def test_a_training_that_is_not_there(launch: Launcher) -> None:
     ended = launch("logs", "nothing")
     assert (ended.code, ended.stdout) == (1, "")
-    assert ended.stderr.startswith(f"Error: no training of that name in namespace {launch.namespace}: nothing\n")
+    assert ended.stderr.startswith(f"Error: no job of that name in namespace {launch.namespace}: nothing\n")

@@ -81,7 +81,7 @@ def test_both_overlays_train_within_the_quota(site: Site, kubectl: Kubectl, laun
         assert name in launch("ls", "--cluster").stdout
         deleted = launch("delete", name)
         assert deleted.code == 0, deleted.stderr
-        assert deleted.stderr.splitlines()[1:] == ["Warning: not looked at, since this user may not list it: Secret"]
+        assert deleted.stderr.splitlines()[1:] == ["Warning: not checked, you are not allowed to list: Secret"]
         assert listing(kubectl, site.namespace) == before
 
 

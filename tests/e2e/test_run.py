@@ -175,7 +175,7 @@ def test_a_running_training_is_not_run_over_unless_asked_and_a_finished_one_is_r
     again = launch("run", str(overlay))
     assert (again.code, again.stderr.splitlines()[-3]) == (
         125,
-        f"Error: it runs already: Pod small-training in namespace {launch.namespace}",
+        f"Error: already running: Pod small-training in namespace {launch.namespace}",
     )
     (overlay / "program.py").write_text("print('anew')")
     replaced = launch("run", str(overlay), "--replace")

@@ -69,7 +69,7 @@ def test_an_operator_that_does_not_react_is_named_after_a_while_only() -> None:
 
 def test_a_queue() -> None:
     (cause,) = causes(job(runPolicy={"suspend": True}), [], [], 1000)
-    assert cause.text == "it is held back by a queue: suspended"
+    assert cause.text == "suspended: waiting for its queue to admit it"
 
 
 def test_it_has_started_when_the_launchers_container_has() -> None:

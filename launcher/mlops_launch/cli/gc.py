@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 import click
 
 from mlops_launch.cli.shared import clients_of, cluster_options, console, note
 from mlops_launch.errors import UsageError
-
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 @click.command("gc")
@@ -60,7 +57,9 @@ def command(
 
 
 def _age(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+)([smhd])", text)
-    if match is None:
+    from mlops_launch.core.kube.times import seconds_of
+
+    seconds = seconds_of(text)
+    if seconds is None:
         raise UsageError(f"not an age: {text}", "for instance `--older-than 2d`, `12h`, `30m` or `90s`")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+    return timedelta(seconds=seconds)

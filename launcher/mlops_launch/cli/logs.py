@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import datetime, timedelta, timezone
 
@@ -78,11 +77,12 @@ def _moment(since: str | None, now: datetime) -> str | None:
     Raises:
         UsageError: it is neither.
     """
+    from mlops_launch.core.kube.times import seconds_of
+
     if since is None:
         return None
-    age = re.fullmatch(r"(\d+)([smhd])", since)
-    if age is not None:
-        seconds = int(age[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[age[2]]
+    seconds = seconds_of(since)
+    if seconds is not None:
         return f"{now - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
     try:
         moment = datetime.fromisoformat(since.replace("Z", "+00:00"))

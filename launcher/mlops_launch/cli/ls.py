@@ -47,13 +47,13 @@ def command(
 
 
 def _cluster(cluster: Cluster, all_namespaces: bool, as_json: bool) -> None:
-    from mlops_launch.commands.cluster.view import COLUMNS, trainings
+    from mlops_launch.commands.cluster.view import COLUMNS, all_jobs
     from mlops_launch.commands.runs.listing import aligned
 
-    found = trainings(cluster, None if all_namespaces else cluster.namespace)
+    found = all_jobs(cluster, None if all_namespaces else cluster.namespace)
     if as_json:
-        echo_json({"trainings": [training.to_json() for training in found]})
+        echo_json({"trainings": [job.to_json() for job in found]})
     elif found:
-        click.echo(aligned([COLUMNS, *(training.row() for training in found)]))
+        click.echo(aligned([COLUMNS, *(job.row() for job in found)]))
     else:
         note("no jobs in the cluster" if all_namespaces else f"no jobs in namespace {cluster.namespace}")

@@ -1,4 +1,4 @@
-"""Delete what an overlay has made, or the training of a name."""
+"""Delete what an overlay has created, or the job of a name."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from mlops_launch.errors import LauncherError
 
 
 def delete(target: str, folder: Path, asked: Place, wait_s: float | None, clients: Clients, archive: Archive, console: Console) -> Removal:
-    """Delete a training and what came with it.
+    """Delete a job and what came with it.
 
     Args:
-        target: an overlay's folder, or a training's name.
+        target: an overlay's folder, or a job's name.
         folder: the same as a path.
         asked: the kubeconfig's context (None is the current one) and the namespace (None is the overlay's, else the context's);
             when nothing is asked for a name, both are those of its newest archived run.
@@ -31,7 +31,7 @@ def delete(target: str, folder: Path, asked: Place, wait_s: float | None, client
         console: gets talk.
 
     Raises:
-        LauncherError: there is no such training, or the cluster refuses.
+        LauncherError: there is no such job, or the cluster refuses.
     """
     if folder.is_dir():
         text = render_text(folder, clients.processes)
@@ -46,7 +46,7 @@ def delete(target: str, folder: Path, asked: Place, wait_s: float | None, client
     console.info(f"deleting {name} from namespace {place}" + (f" of context {cluster.context}" if cluster.context else ""))
     removal = remove(cluster, name, place, references, wait_s)
     if not removal.deleted and folder.is_dir():
-        console.info("nothing was there")
+        console.info("nothing to delete")
     elif not removal.deleted:
-        raise LauncherError(f"no training of that name in namespace {place}: {name}", "`mlops-launch ls --cluster -A` lists all")
+        raise LauncherError(f"no job of that name in namespace {place}: {name}", "`mlops-launch ls --cluster -A` lists all")
     return removal

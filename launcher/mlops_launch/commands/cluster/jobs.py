@@ -69,7 +69,7 @@ def workload_of(cluster: Cluster, name: str | None) -> tuple[Workload, Json]:
     named = [item for item in found if name in (None, facts.name_of(item))]
     if not named:
         known = ", ".join(facts.name_of(item) for item in found) or "none"
-        what = "no training" if name is None else "no training of that name"
+        what = "no job" if name is None else "no job of that name"
         raise LauncherError(f"{what} in namespace {cluster.namespace}: {name or 'none'}", f"in that namespace: {known}; `-n` names another")
     return kinds.shape(named[-1]), named[-1]
 
@@ -89,7 +89,7 @@ def related_events(cluster: Cluster, namespace: str, workload: Object, pods: lis
     Raises:
         LauncherError: they cannot be listed.
     """
-    helpers = kinds.kind_of(workload).helpers(facts.name_of(workload))
+    helpers = kinds.kind_of(workload).helpers(workload)
     uids = {facts.uid_of(item) for item in (workload, *pods)}
     found = [
         event

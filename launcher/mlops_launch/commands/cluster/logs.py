@@ -1,4 +1,4 @@
-"""Print the log of a training in a cluster, once or to its end; of all its pods if asked."""
+"""Print the log of a job in a cluster, once or to its end; of all its pods if asked."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Asked:
 
 
 def show_logs(cluster: Cluster, name: str | None, asked: Asked) -> None:
-    """Print a training's log.
+    """Print a job's log.
 
     Args:
         cluster: where, with its namespace.
@@ -53,7 +53,7 @@ def show_logs(cluster: Cluster, name: str | None, asked: Asked) -> None:
         asked: what of it.
 
     Raises:
-        LauncherError: there is no such training, or no log to read.
+        LauncherError: there is no such job, or no log to read.
     """
     workload, found = workload_of(cluster, name)
     pods = pods_of(cluster, found, cluster.namespace)

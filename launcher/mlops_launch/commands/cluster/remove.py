@@ -40,8 +40,8 @@ class Removal:
 
     @property
     def warnings(self) -> list[str]:
-        """What was not looked at, a line each."""
-        return [f"not looked at, since this user may not list it: {kind}" for kind in sorted(self.unseen)]
+        """What was not checked, a line each."""
+        return [f"not checked, you are not allowed to list: {kind}" for kind in sorted(self.unseen)]
 
 
 def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Reference], wait_s: float | None = None) -> Removal:

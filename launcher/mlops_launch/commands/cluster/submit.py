@@ -78,7 +78,7 @@ def require_place(cluster: Cluster, planned: Submission) -> None:
             if claim is not None and cluster.find(cluster.path("v1", "PersistentVolumeClaim", claim, namespace)) is None:
                 raise LauncherError(
                     f"no such claim in namespace {namespace}: {claim}",
-                    f"make it once: `kubectl -n {namespace} apply -k k8s/storage/default`, or name another in the overlay",
+                    f"create it once: `kubectl -n {namespace} apply -k k8s/storage/default`, or name another in the overlay",
                 )
 
 
@@ -86,7 +86,7 @@ def make_room(cluster: Cluster, planned: Submission, replace: bool, console: Con
     """Remove a finished workload of that name, or with `replace` a running one, and wait until its pods are gone.
 
     Raises:
-        LauncherError: one runs, or it is not one of ours, or it does not go.
+        LauncherError: one runs, or it is not one of ours, or it is not deleted in time.
     """
     workload = planned.workload
     kind = kinds.lookup(workload.kind)
@@ -96,12 +96,12 @@ def make_room(cluster: Cluster, planned: Submission, replace: bool, console: Con
         wait_until_gone(cluster, kind, workload.name, planned.namespace)
         return
     if not is_ours(found):
-        raise LauncherError(f"an object of that name was not made from such an overlay: {place}", "give yours another name")
+        raise LauncherError(f"an object with this name exists and was not created by mlops-launch: {place}", "rename yours")
     ended = kind.finished(found)
     if ended is None and not replace and not found["metadata"].get("deletionTimestamp"):
         raise LauncherError(
-            f"it runs already: {place}",
-            f"`mlops-launch logs -f {workload.name} -n {planned.namespace}` follows it, `--replace` stops it and starts anew",
+            f"already running: {place}",
+            f"`mlops-launch logs -f {workload.name} -n {planned.namespace}` follows it, `--replace` stops it and starts again",
         )
     console.info(f"removing the {'finished' if ended else 'running'} {place}")
     cluster.delete(cluster.path_of(found), facts.uid_of(found), "Foreground")
@@ -121,7 +121,7 @@ def wait_until_gone(cluster: Cluster, kind: Kind, name: str, namespace: str) -> 
             until, told = cluster.host.monotonic() + grace + SPARE_S, True
         if cluster.host.monotonic() > until:
             names = ", ".join(f"{item['kind']} {facts.name_of(item)}" for item in left)
-            raise LauncherError(f"it does not go away in namespace {namespace}: {names}", "is its node alive? `kubectl describe` says more")
+            raise LauncherError(f"still not deleted in namespace {namespace}: {names}", "is its node alive? `kubectl describe` says more")
         cluster.host.sleep(POLL_S)
 
 

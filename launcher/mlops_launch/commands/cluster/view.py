@@ -1,4 +1,4 @@
-"""Show trainings in a cluster: for `status` and `ls`."""
+"""Show the jobs in a cluster: for `status` and `ls`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome
 from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
-from mlops_launch.core.kube.times import moment
+from mlops_launch.core.kube.times import moment, short
 from mlops_launch.core.record import exit_hint, exit_name
 from mlops_launch.core.workload import kinds, state
 
@@ -23,7 +23,7 @@ COLUMNS: Final = ("NAMESPACE", "NAME", "KIND", "STATE", "EXIT", "AGE")
 
 
 @dataclass(frozen=True)
-class Training:
+class Job:
     """A workload as it is now.
 
     Args:
@@ -47,7 +47,7 @@ class Training:
 
     @property
     def exit_code(self) -> int | None:
-        """The training's exit code; None while it runs."""
+        """The run's exit code; None while it runs."""
         word = state.finished(self.item)
         if word == facts.SUCCEEDED:
             return int(ExitCode.SUCCESS)
@@ -91,7 +91,7 @@ class Training:
         count = f"{workers['ready']} of {workers['wanted']} ready" if workers else None
         ended = f", {workers['ended']} ended" if workers and workers["ended"] else ""
         lines: list[tuple[str, str | None]] = [
-            ("training", f"{self.item['kind']} {facts.name_of(self.item)}"),
+            ("job", f"{self.item['kind']} {facts.name_of(self.item)}"),
             ("namespace", place),
             ("state", self.state),
             ("age", self._age()),
@@ -105,18 +105,14 @@ class Training:
         return "\n".join(f"{key + ':':<11}{value}" for key, value in lines if value is not None)
 
     def _age(self) -> str:
-        seconds = max(0, int((self.seen - moment(facts.made(self.item))).total_seconds()))
-        for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-            if seconds >= 2 * size:
-                return f"{seconds // size}{unit}"
-        return f"{seconds}s"
+        return short((self.seen - moment(facts.made(self.item))).total_seconds())
 
     def _memory(self) -> outcome.MemoryKill | None:
         return outcome.memory_kill(self.pods, [])
 
 
-def status_of(cluster: Cluster, name: str | None) -> Training:
-    """Return a training with its pods and, while it waits, the causes.
+def status_of(cluster: Cluster, name: str | None) -> Job:
+    """Return a job with its pods and, while it waits, the causes.
 
     Raises:
         LauncherError: there is none of that name.
@@ -124,19 +120,19 @@ def status_of(cluster: Cluster, name: str | None) -> Training:
     _, item = workload_of(cluster, name)
     pods = pods_of(cluster, item, cluster.namespace)
     now = cluster.host.now()
-    training = Training(item, pods, (), cluster.context, now)
-    if training.state not in ("waiting", "suspended"):
-        return training
+    job = Job(item, pods, (), cluster.context, now)
+    if job.state not in ("waiting", "suspended"):
+        return job
     try:
         events = related_events(cluster, cluster.namespace, item, pods)
     except ApiError:
         events = []  # not allowed: the pods say something too
     waited = (now - moment(facts.made(item))).total_seconds()
-    return Training(item, pods, tuple(state.causes(item, pods, events, waited)), cluster.context, now)
+    return Job(item, pods, tuple(state.causes(item, pods, events, waited)), cluster.context, now)
 
 
-def trainings(cluster: Cluster, namespace: str | None) -> list[Training]:
-    """Return all trainings of ours, oldest first, without their workers.
+def all_jobs(cluster: Cluster, namespace: str | None) -> list[Job]:
+    """Return all jobs of ours, oldest first, with their main pods only.
 
     Args:
         cluster: where.
@@ -153,7 +149,7 @@ def trainings(cluster: Cluster, namespace: str | None) -> list[Training]:
             selector = f"{OURS_ONLY},{kind.main_selector}"
             mains[kind.name] = cluster.list(listing(cluster, *facts.POD, namespace), labelSelector=selector)
         pods = [pod for pod in mains.get(kind.name, []) if _belongs(pod, item)]
-        found.append(Training(item, [item] if kind.pod_label is None else pods, (), cluster.context, cluster.host.now()))
+        found.append(Job(item, [item] if kind.pod_label is None else pods, (), cluster.context, cluster.host.now()))
     return found
 
 

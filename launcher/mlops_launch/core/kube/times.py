@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+from typing import Final
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_CENTURY_S: Final = 36500 * 86400
 
 
 def moment(stamp: str) -> datetime:
@@ -17,3 +22,24 @@ def moment(stamp: str) -> datetime:
 def iso(time: datetime) -> str:
     """Return a time as records have it."""
     return time.isoformat(timespec="milliseconds")
+
+
+def seconds_of(age: str) -> int | None:
+    """Return the seconds of an age, or None when it is not one; nothing is older than a century.
+
+    >>> [seconds_of(age) for age in ("90s", "30m", "12h", "2d", "2 days")]
+    [90, 1800, 43200, 172800, None]
+    """
+    match = re.fullmatch(r"([0-9]{1,18})([smhd])", age)
+    return None if match is None else min(int(match[1]) * _UNITS[match[2]], _CENTURY_S)
+
+
+def short(seconds: float) -> str:
+    """Return a duration in the largest unit that there are two of.
+
+    >>> [short(seconds) for seconds in (0, 119, 120, 7199, 7200, 200000)]
+    ['0s', '119s', '2m', '119m', '2h', '2d']
+    """
+    whole = max(0, int(seconds))
+    unit, size = next(((unit, size) for unit, size in reversed(_UNITS.items()) if whole >= 2 * size), ("s", 1))
+    return f"{whole // size}{unit}"

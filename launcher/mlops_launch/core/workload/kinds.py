@@ -83,7 +83,7 @@ class Kind(Protocol):
     def longest_pod(self, workload: Workload) -> str:
         """Return the longest name that one of its pods has."""
 
-    def helpers(self, name: str) -> frozenset[str]:
+    def helpers(self, item: Object) -> frozenset[str]:
         """Return the names of objects that its controller creates and whose events matter, beside its pods."""
 
     def finished(self, item: Object) -> str | None:

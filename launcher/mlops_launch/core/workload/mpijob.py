@@ -88,9 +88,9 @@ class MPIJob:
         count = worker.replicas if worker is not None and is_integer(worker.replicas) else 1
         return f"{workload.name}-worker-{max(0, count - 1)}"
 
-    def helpers(self, name: str) -> frozenset[str]:
+    def helpers(self, item: Object) -> frozenset[str]:
         """Return the launcher's Job."""
-        return frozenset({f"{name}-launcher"})
+        return frozenset({f"{facts.name_of(item)}-launcher"})
 
     def finished(self, item: Object) -> str | None:
         """Return the operator's word, or None before it has one."""

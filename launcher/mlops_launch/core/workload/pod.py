@@ -60,7 +60,7 @@ class Pod:
         """Return its name."""
         return workload.name
 
-    def helpers(self, name: str) -> frozenset[str]:
+    def helpers(self, item: Object) -> frozenset[str]:
         """Return nothing: no controller creates anything for a Pod."""
         return frozenset()
 

@@ -63,7 +63,7 @@ def causes(item: Object, pods: Sequence[Object], events: Sequence[Object], waite
     """
     kind = kind_of(item)
     if kind.is_held(item):
-        return [Cause("it is held back by a queue: suspended", "it starts when the queue admits it; `kubectl get workloads` shows Kueue's")]
+        return [Cause("suspended: waiting for its queue to admit it", "`kubectl get workloads` shows Kueue's")]
     found = causes_of_events(events, kind.cause_of_event) + causes_of_pods(pods, events, kind.cause_of_pod)
     return found or kind.causes_of_silence(item, pods, waited)
 
