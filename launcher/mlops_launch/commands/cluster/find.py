@@ -12,7 +12,7 @@ from mlops_launch.core.record import CLUSTER
 
 @dataclass(frozen=True)
 class Place:
-    """A cluster, a namespace in it and a training; None stands for the kubeconfig's own, and for the newest."""
+    """A cluster, a namespace in it and a job; None stands for the kubeconfig's own, and for the newest."""
 
     context: str | None = None
     namespace: str | None = None
@@ -29,7 +29,7 @@ def where(archive: Archive, host: Host, name: str | None, time: str | None, aske
     Args:
         archive: of the working directory.
         host: this machine.
-        name: of a training; None is the newest.
+        name: of a job; None is the newest.
         time: of an archived run; None is the newest.
         asked: what the user says of the place.
         in_cluster: what is asked for is not in the archive.

@@ -32,7 +32,7 @@ class Asked:
     Args:
         out: gets the lines, with `POD: ` in front when they are of all pods.
         console: gets gaps.
-        follow: until the training has ended.
+        follow: until the job has ended.
         everything: all its pods, not only the one that prints for the ranks.
         since: only lines from that time on, RFC 3339.
     """
