@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +12,9 @@ from hypothesis import strategies as st
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.kinds import Kind, find_workload, lookup, main_pods, other_pods, shape
 from mlops_launch.errors import LauncherError
+from tests.cluster.third_kind import BatchJob
 from tests.unit.objects import RUNNING, job, pod
-from tests.unit.overlays import golden
+from tests.unit.overlays import ROOT, golden
 
 NAMES = kinds.names()
 OVERLAYS = {"MPIJob": "multi-node", "Pod": "single-node"}
@@ -28,6 +32,27 @@ JUNK = st.recursive(
 @pytest.fixture(params=NAMES)
 def kind(request: pytest.FixtureRequest) -> Kind:
     return lookup(request.param)
+
+
+MEMBERS = {name: member for name, member in vars(Kind).items() if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("found", [*kinds.KINDS, BatchJob()], ids=lambda kind: kind.name)
+def test_it_has_the_members_of_the_protocol_and_no_other_public_one(found: Kind) -> None:
+    assert {name for name in dir(found) if not name.startswith("_")} == set(MEMBERS)
+    for name, member in MEMBERS.items():
+        if not isinstance(member, property):
+            assert [*inspect.signature(getattr(type(found), name)).parameters] == [*inspect.signature(member).parameters], name
+
+
+def test_the_page_on_adding_a_kind_names_files_that_the_kinds_have() -> None:
+    section = (ROOT / "docs/architecture.md").read_text().partition("### A kind of workload")[2].partition("## ")[0]
+    rows = [row for row in re.findall(r"^\| (`.*?) \|", section, re.M) if row]
+    files = [path for row in rows for path in re.findall(r"`([^`]+)`", row)]
+    assert len(files) >= 6
+    for kind in kinds.KINDS:
+        missing = [path for path in files if not (ROOT / path.replace("NAME", kind.name.lower())).exists()]
+        assert missing == []
 
 
 def test_its_roles_stand_where_it_says(kind: Kind) -> None:
