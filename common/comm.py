@@ -211,7 +211,7 @@ class HorovodComm:
 
 def average_variables(comm: Comm, variables: Sequence[Any]) -> None:
     """Give every rank the mean over all ranks of each float32 variable."""
-    if comm.size == 1:
+    if comm.size == 1 or not variables:
         return
     for variable, total in zip(variables, comm.sum_tensors([variable.value() for variable in variables]), strict=True):
         variable.assign(total / comm.size)

@@ -169,7 +169,7 @@ def test_a_model_on_a_volume_that_the_package_does_not_have_is_only_a_warning(ca
     assert ended.exit_code == 0
     assert call("check", OVERLAY).stdout == (
         "warning model-elsewhere mlops.env:10 the overlay's own package does not have the model: vit\n"
-        "  hint: one of mlp, resnet50v1_5; a model of your own is a folder of models/\n"
+        "  hint: one of mlp, mnist_mlp, resnet50v1_5; a model of your own is a folder of models/\n"
     )
 
 
@@ -214,7 +214,7 @@ def test_the_list_of_an_overlays_settings(call: Call, package: Path) -> None:
     [
         (("MODEL_NAME=resnet50v1_5\n", ""), "Error: no MODEL_NAME in the overlay: {}\n\nhint: add `MODEL_NAME=…` to mlops.env\n"),
         (("resnet50v1_5", "resnet50"), "Error: no such model in models/: resnet50\n\nhint: did you mean `resnet50v1_5`?\n"),
-        (("resnet50v1_5", "zz"), "Error: no such model in models/: zz\n\nhint: one of mlp, resnet50v1_5\n"),
+        (("resnet50v1_5", "zz"), "Error: no such model in models/: zz\n\nhint: one of mlp, mnist_mlp, resnet50v1_5\n"),
     ],
 )
 def test_a_list_of_no_model_is_refused(call: Call, package: Path, edit: tuple[str, str], stderr: str) -> None:

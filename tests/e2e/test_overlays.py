@@ -95,6 +95,18 @@ def test_run_trains_keeps_the_log_and_delete_leaves_nothing(
     assert (output / "checkpoints/step-00000004.safetensors").exists()
 
 
+def test_another_model_trains_through_the_same_overlay(site: Site) -> None:
+    site.set(MULTI_NODE, MODEL_NAME="mnist_mlp", OUTPUT_DIR="/outputs/mnist-mlp")
+    site.shell(f"kubectl apply -k {MULTI_NODE}")
+    site.shell("kubectl wait mpijob/resnet50v1-5 --for=condition=Succeeded --timeout=3m", seconds=200)
+    log = site.log("launch")
+    assert first(log, "start ") == start_line("horovod", WORKERS)
+    assert parse_fields(first(log, "plan "))["model"] == "mnist_mlp"
+    result = parse_fields(log.splitlines()[-1])
+    assert (result["world_size"], result["output"]) == ("2", "/outputs/mnist-mlp")
+    assert float(result["top1"]) >= 0.93
+
+
 def test_without_the_hostfile_setting_the_job_fails_with_the_placement_error(site: Site) -> None:
     site.set(MULTI_NODE, **QUICK)
     setting = "            - name: PRTE_MCA_prte_default_hostfile\n              value: /etc/mpi/hostfile\n"

@@ -1,4 +1,4 @@
-"""The unchanged multi-node overlay with the real trainer under Horovod: killed anywhere, it goes on to the same end.
+"""The unchanged overlays with the real trainer, in multi-node under Horovod: killed anywhere, it goes on to the same end.
 
 The network is the small one; everything else is as in `make demo`.
 """
@@ -12,7 +12,8 @@ import pytest
 from mlops_launch.contract import ExitCode, parse_fields
 from tests.local.conftest import REPOSITORY
 
-OVERLAY = REPOSITORY / "quickstart" / "k8s" / "mlops" / "multi-node"
+OVERLAYS = REPOSITORY / "quickstart" / "k8s" / "mlops"
+OVERLAY = OVERLAYS / "multi-node"
 STEPS = 58  # two epochs of 1,412 images in batches of 50
 SETTINGS = {
     "MLOPS_MODEL": "tiny",
@@ -87,3 +88,14 @@ def test_asked_to_stop_it_saves_exits_with_143_and_goes_on_from_there(start, out
     again = start()
     assert int(parse_fields(again.wait_for_line(r"^resume ", 90))["step"]) == done
     require_the_same_end(again, output)
+
+
+@pytest.mark.parametrize(("overlay", "ranks"), [("multi-node", "2"), ("single-node", "1")])
+def test_another_model_trains_through_the_same_overlays(run_local, digits, tmp_path, overlay, ranks):
+    settings = ("--env", "MODEL_NAME=mnist_mlp", "--env", "OUTPUT_DIR=/outputs/mnist-mlp")
+    run = run_local(OVERLAYS / overlay, "--mount", f"datasets={digits}", "--mount", f"outputs={tmp_path}", *settings)
+    assert run.wait(240) == ExitCode.SUCCESS, run.errors
+    result = parse_fields(run.lines[-1])
+    assert run.lines[-1].startswith("result ")
+    assert (result["world_size"], result["step"], result["output"]) == (ranks, "348", str(tmp_path / "mnist-mlp"))
+    assert float(result["top1"]) >= 0.93

@@ -1,0 +1,1 @@
+"""A network of one hidden layer in TensorFlow."""

@@ -1,0 +1,1 @@
+"""Presets: each overrides the defaults of `Settings` and nothing else."""
