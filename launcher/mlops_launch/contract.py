@@ -34,6 +34,7 @@ class LauncherExitCode(IntEnum):
 
     FAILURE = 1
     USAGE = 2
+    NO_RESULT = os.EX_PROTOCOL  # 76: a trainer has ended with 0 and without its result line
     TIMEOUT = 124
     LAUNCHER_FAILED = 125
     DETACHED = 130

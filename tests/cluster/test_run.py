@@ -90,6 +90,20 @@ def test_an_overlay_with_a_namespace_of_its_own_cannot_be_sent_elsewhere(call: C
     assert "mine" in ended.stderr
 
 
+@pytest.mark.parametrize("overlay", [MULTI, SINGLE])
+def test_a_trainer_without_a_result_has_not_succeeded(call: Call, world: World, folder: Path, overlay: str) -> None:
+    world.kubelet.scripts = [Script([(1.0, LINES[0])], code=0)]
+    ended = call("run", overlay, "--retries", "2")
+    assert (ended.exit_code, "exit code 76: no result" in ended.stderr) == (76, True)
+
+
+def test_a_script_of_ones_own_needs_no_result(call: Call, world: World, folder: Path) -> None:
+    for script in (folder / "quickstart").glob("*.sh"):
+        script.write_text("#!/bin/sh\necho hello\n")
+    world.kubelet.scripts = [Script([(1.0, "hello")], code=0)]
+    assert call("run", MULTI).exit_code == 0
+
+
 # Tries
 
 
@@ -195,7 +209,7 @@ def test_the_time_limit_ends_a_pod_and_a_job_that_waits(call: Call, world: World
 
 
 def test_a_training_that_succeeds_at_the_time_limit_has_succeeded(call: Call, world: World, folder: Path) -> None:
-    world.kubelet.scripts = [Script([(1.0, LINES[0])], code=0)]
+    world.kubelet.scripts = [Script([(1.0, LINES[-1])], code=0)]
     world.operator.times.operator = 20.0
     assert call("run", MULTI, "--timeout", "43").exit_code == 0
 

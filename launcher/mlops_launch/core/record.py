@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from mlops_launch.contract import ExitCode, Value
+from mlops_launch.contract import ExitCode, LauncherExitCode, Value
 from mlops_launch.errors import LauncherError
 
 SCHEMA: Final = 1
@@ -34,6 +34,7 @@ HINTS: Final[Mapping[int, str]] = {
     ExitCode.CANNOT_CREATE: "the output folder is not writable, or another run uses it",
     ExitCode.IO_ERROR: "the disk is full or failing: make room; the same command then resumes from the newest checkpoint",
     ExitCode.CONFIGURATION: "a setting, the number of ranks or the checkpoint does not fit: the log says which",
+    LauncherExitCode.NO_RESULT: "the command ended with 0 and without a result line: does MODEL_SCRIPT run the trainer to its end?",
     126: "the command cannot be executed: is MODEL_SCRIPT a script?",
     127: "a program of the command is missing in this Python environment: `pip install 'mlops-launch[train]'`",
     ExitCode.KILLED: "a process was killed: the same command resumes from the newest checkpoint",
@@ -165,7 +166,7 @@ def exit_name(code: int, out_of_memory: bool = False) -> str:
     try:
         return signal.Signals(code - 128).name
     except ValueError:
-        return {126: "not executable", 127: "program not found"}.get(code, "unknown")
+        return {LauncherExitCode.NO_RESULT: "no result", 126: "not executable", 127: "program not found"}.get(code, "unknown")
 
 
 def exit_hint(code: int, out_of_memory: bool = False) -> str | None:

@@ -107,7 +107,7 @@ class ClusterEngine:
             raise
         archived.write(record.at(uid=facts.uid_of(applied)))
         console.info(f"applied {workload.kind} {workload.name} in namespace {planned.namespace}")
-        return Applied(workload, references, archived)
+        return Applied(workload, references, archived, plan.trains)
 
 
 def take_back(cluster: Cluster, planned: Submission, references: Sequence[Reference], console: Console) -> None:

@@ -75,7 +75,7 @@ class LocalEngine:
             pid=pid, pid_started=pid_started,
         )  # fmt: skip
         run.write(record)
-        return Ended(run, self._follow(local, run, Recorder(run, record, display), stop, display))
+        return Ended(run, self._follow(local, run, Recorder(run, record, display, plan.trains), stop, display))
 
     def interrupt(self, stop: Stop, number: int) -> None:
         """Ask the program to save and stop; a second Ctrl-C kills it."""
@@ -102,7 +102,10 @@ class LocalEngine:
             shutil.rmtree(local.shared_memory, ignore_errors=True)
             run.remove_scratch()
             record = recorder.record.at(
-                ended=iso(self.host.now()), exit_code=code, stopped_by=stop.reason, out_of_memory=self.host.memory_kills() > kills
+                ended=iso(self.host.now()),
+                exit_code=recorder.judged(code),
+                stopped_by=stop.reason,
+                out_of_memory=self.host.memory_kills() > kills,
             )
             recorder.write(record)
         return record

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mlops_launch import contract
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.check import NOTHING_GIVEN, Given, check_files, check_rendered, require_clean
 from mlops_launch.commands.overlay.files import read_files
+from mlops_launch.commands.overlay.package import package_of
 from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.core.workload.kinds import find_workload
+from mlops_launch.core.workload.model import Workload
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.core.workload.redaction import redact_object
-from mlops_launch.errors import ProcessError
+from mlops_launch.errors import LauncherError, ProcessError
 
 
 def checked_plan(overlay: Path, processes: Processes, given: Given = NOTHING_GIVEN) -> Plan:
@@ -33,7 +36,21 @@ def checked_plan(overlay: Path, processes: Processes, given: Given = NOTHING_GIV
         raise
     findings = check_rendered(files, text, given)
     require_clean(findings)
-    return Plan(str(overlay), text, find_workload(parse_objects(text)), tuple(findings), ())
+    workload = find_workload(parse_objects(text))
+    return Plan(str(overlay), text, workload, tuple(findings), (), trains=_trains(workload, overlay, given))
+
+
+def _trains(workload: Workload, overlay: Path, given: Given) -> bool:
+    """Return whether the workload runs a script of quickstart/ that runs a trainer, as the overlay's package has it."""
+    variables = {**workload.environment(workload.main), **given.variables}
+    script = variables.get(contract.MODEL_SCRIPT)
+    if f"$({contract.MODEL_DIR})/quickstart/$({contract.MODEL_SCRIPT})" not in workload.main.command or script is None:
+        return False
+    try:
+        found = package_of(overlay, given.package).scripts.get(script)
+    except LauncherError:
+        return False
+    return found is not None and found.trains
 
 
 def redacted(text: str) -> str:

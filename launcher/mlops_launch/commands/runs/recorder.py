@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from mlops_launch.commands.runs.archive import ArchivedRun, Position
 from mlops_launch.commands.runs.display import Display
+from mlops_launch.contract import LauncherExitCode
 from mlops_launch.core.log.lines import Cut, LineReader, Metrics, is_result
 from mlops_launch.core.record import RunRecord
 
@@ -16,10 +17,18 @@ RECORD_S = 1.0  # between two writes of the record while the training runs
 
 
 class Recorder:
-    """Takes the output of one try: to the archive's log, to the display, its figures to the record."""
+    """Takes the output of one try: to the archive's log, to the display, its figures to the record.
 
-    def __init__(self, run: ArchivedRun, record: RunRecord, display: Display) -> None:
+    Args:
+        run: the try in the archive.
+        record: its record as it begins.
+        display: shows the log.
+        trains: it runs a trainer, which ends with a result.
+    """
+
+    def __init__(self, run: ArchivedRun, record: RunRecord, display: Display, trains: bool = False) -> None:
         self.record = record
+        self._trains = trains
         self._run = run
         self._display = display
         self._log = run.open_log()
@@ -27,6 +36,7 @@ class Recorder:
         self._metrics = Metrics()
         self._written_at = 0.0
         self._said: set[str] = set()  # what has failed
+        self.complete = True  # all of the output was to be had
 
     def take(self, chunk: bytes) -> None:
         """Take a chunk of the output. Nothing in it, and no defect in what reads or shows it, ends the run."""
@@ -44,6 +54,11 @@ class Recorder:
         self._display.end()
         with self._said_once(f"the archive cannot be written: {self._run.folder}"):
             self._log.close()
+
+    def judged(self, code: int) -> int:
+        """Return the exit code of what has ended with `code`: a trainer without a result in its whole log has not succeeded."""
+        seen = not self.record.gaps and not self._said and self.complete
+        return LauncherExitCode.NO_RESULT if self._trains and seen and code == 0 and not self.record.result else code
 
     @property
     def size(self) -> int:

@@ -159,10 +159,12 @@ class Script:
         name: its file's.
         flags: value by setting's name, as the script's command gives them to the trainer; `preset` among them. A value may be
             `${VARIABLE:-value}`.
+        trains: its last command is a model's `main.py`, which ends with a result.
     """
 
     name: str
     flags: Mapping[str, str]
+    trains: bool = False
 
     def flag(self, name: str, variables: Mapping[str, str]) -> str | None:
         """Return a flag's value as the shell expands it with `variables`, or None when the script does not give it."""

@@ -169,4 +169,4 @@ def _script(path: str, content: bytes) -> Script:
         words = []
     pairs = zip(words, words[1:], strict=False)
     flags = {word[2:].replace("-", "_"): value for word, value in pairs if word.startswith("--") and not value.startswith(("--", "$@"))}
-    return Script(PurePosixPath(path).name, flags)
+    return Script(PurePosixPath(path).name, flags, trains=bool(found))

@@ -19,6 +19,7 @@ class Plan:
         findings: what `check` found.
         actions: what would be done, in order, a line each (`start mpirun … in …`).
         preset: the preset's name, to show it.
+        trains: it runs a trainer of the package: a success has a result line.
     """
 
     overlay: str
@@ -27,6 +28,7 @@ class Plan:
     findings: tuple[Finding, ...]
     actions: tuple[str, ...]
     preset: str | None = None
+    trains: bool = False
 
     @property
     def errors(self) -> tuple[Finding, ...]:

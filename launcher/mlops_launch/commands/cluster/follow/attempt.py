@@ -36,11 +36,13 @@ class Applied:
         workload: what was rendered.
         references: what was applied; it is deleted when it cannot start, and when the user asks for that.
         run: the run in the archive; its record names the namespace and the workload's uid.
+        trains: it runs a trainer, which ends with a result.
     """
 
     workload: Workload
     references: Sequence[Reference]
     run: ArchivedRun
+    trains: bool = False
 
 
 class Attempt:
@@ -56,7 +58,7 @@ class Attempt:
 
     def __init__(self, cluster: Cluster, processes: Processes, applied: Applied, display: Display, stop: Stop) -> None:
         self.cluster, self.processes, self.applied, self.stop, self.console = cluster, processes, applied, stop, display.console
-        self.recorder = Recorder(applied.run, applied.run.read(), display)
+        self.recorder = Recorder(applied.run, applied.run.read(), display, applied.trains)
 
     @property
     def record(self) -> RunRecord:
@@ -112,15 +114,15 @@ class Attempt:
         return record
 
     def _finish(self, follower: TrainingFollower, found: Outcome) -> None:
+        self.recorder.complete = not follower.unreadable
         if self.record.gaps:
             self._complete(follower)
         kill = follower.memory_kill if may_hide_a_kill(found.code) else None
         reason = f"pod {kill.pod} was killed for memory at its limit of {kill.limit}" if kill else found.reason
         if self.stop.reason == BY_DETACHING:  # too late: there is nothing to leave any more
             self.stop.reason = None
-        self._end(
-            exit_code=ExitCode.KILLED if kill else found.code, out_of_memory=kill is not None, stopped_by=self.stop.reason, reason=reason,
-        )  # fmt: skip
+        code = ExitCode.KILLED if kill else self.recorder.judged(found.code)
+        self._end(exit_code=code, out_of_memory=kill is not None, stopped_by=self.stop.reason, reason=reason)
 
     def _complete(self, follower: TrainingFollower) -> None:
         """Fill the gaps from the copy on the output volume, where there is one."""

@@ -68,6 +68,7 @@ class TrainingFollower:
 
     def __init__(self, cluster: Cluster, workload: Workload, run: ArchivedRun, stop: Stop, console: Console, again: bool = False) -> None:
         self.outcome: Outcome | None = None  # how it ended; None when the user has left before
+        self.unreadable = False  # this user may not read a log
         self._cluster, self._workload, self._run, self._stop, self._console = cluster, workload, run, stop, console
         record = run.read()
         self._namespace = str(record.namespace)
@@ -209,6 +210,7 @@ class TrainingFollower:
                     case Mark():
                         yield Place(tuple(self._read), self._following, item)
                     case ApiError():
+                        self.unreadable = True
                         self._console.warn(f"the log cannot be read: {item.message}")
                     case LauncherError():
                         raise item
