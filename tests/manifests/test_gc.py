@@ -9,7 +9,7 @@ import pytest
 
 from mlops_launch.commands.cluster.remove import LOOKED_AT
 from mlops_launch.core.workload.kinds import KINDS
-from tests.manifests.tools import ROOT, Kustomize, Object, Rendered, allowed, container, edit, environment
+from tests.manifests.tools import ROOT, Kustomize, Object, Rendered, allowed, container, edit, environment, resource
 
 
 @pytest.fixture
@@ -21,11 +21,6 @@ def folder(tmp_path: Path) -> Path:
 def pod(rendered: Rendered) -> Object:
     spec: Object = rendered.object("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     return spec
-
-
-def resource(version: str, kind: str) -> tuple[str, str]:
-    """An API group and a resource, as a Role names them."""
-    return version.rpartition("/")[0], f"{kind.lower()}s"
 
 
 @pytest.mark.parametrize("registry", ["docker.io", "registry.example.com:5000/team/images"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.clients.cluster import KNOWN
 from mlops_launch.commands.cluster.remove import LOOKED_AT
-from tests.manifests.tools import ROOT, Kustomize, allowed
+from mlops_launch.core.workload.kinds import KINDS, Kind
+from tests.manifests.tools import ROOT, Kustomize, allowed, resource
 
 
 @pytest.fixture
@@ -33,8 +33,14 @@ def test_no_secret_can_be_read_and_no_right_given_on(rights: set[tuple[str, str,
 
 def test_delete_can_look_at_all_but_secrets(rights: set[tuple[str, str, str]]) -> None:
     listed = {(group, resource) for group, resource, verb in rights if verb == "list"}
-    looked_at = {(version.rpartition("/")[0], KNOWN[version, kind]) for version, kind in LOOKED_AT}
+    looked_at = {resource(*kind) for kind in LOOKED_AT}
     assert looked_at - listed == {("", "secrets")}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_each_kind_of_workload_can_be_run_and_deleted(rights: set[tuple[str, str, str]], kind: Kind) -> None:
+    of_kind = resource(kind.api_version, kind.name)
+    assert {(*of_kind, verb) for verb in ("get", "list", "watch", "create", "patch", "delete")} <= rights
 
 
 def test_claims_can_be_seen_and_not_made_or_deleted(rights: set[tuple[str, str, str]]) -> None:

@@ -134,3 +134,8 @@ def container(pod: Object) -> Object:
 
 def environment(pod: Object) -> dict[str, Any]:
     return {entry["name"]: entry["value"] for entry in container(pod)["env"]}
+
+
+def resource(version: str, kind: str) -> tuple[str, str]:
+    """An API group and a resource, as a Role names them."""
+    return version.rpartition("/")[0], f"{kind.lower()}s"
