@@ -13,7 +13,7 @@ import numpy as np
 from common.data import records
 from common.data.identity import Identity, content_checksum, looked_at
 from common.data.index import SCAN_THREADS, indexed, scan_files
-from common.data.manifest import IMAGENET_MEAN, IMAGENET_STD, Color, Shard, load
+from common.data.manifest import IMAGENET_MEAN, IMAGENET_STD, MANIFEST_FILE, Color, Shard, load
 from common.data.shards import find_shards
 from common.data.split import Example, Split
 from common.errors import TrainingError
@@ -134,6 +134,8 @@ def open_dataset(
         raise TrainingError(f"no such dataset folder: {folder}", hint, ExitCode.NO_DATA)
     manifest = load(folder)
     if manifest is None:
+        if (folder / MANIFEST_FILE).exists():
+            log(f"not used, a manifest of another program: {folder / MANIFEST_FILE}")
         return _open_foreign(folder, classes, label_offset or 0, log)
     for what, given, found in (("classes", classes, len(manifest.classes)), ("label_offset", label_offset, manifest.label_offset)):
         if given is not None and given != found:

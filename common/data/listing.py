@@ -37,7 +37,14 @@ class Notes:
     def tell(self, log: Callable[[str], None]) -> None:
         """Log a line for each reason."""
         for reason, paths in self._paths.items():
-            log(f"left out, {reason}, {len(paths)}: {some_of([path.relative_to(self._source) for path in paths])}")
+            log(f"left out, {reason}, {len(paths)}: {some_of([self._name(path) for path in paths])}")
+
+    def _name(self, path: Path) -> str:
+        """Return how a path is named: below the source, a folder with the number of its files."""
+        name = str(path.relative_to(self._source))
+        if path.is_symlink() or not path.is_dir():
+            return name
+        return f"{name} ({sum(len(files) for _, _, files in os.walk(path))} in it)"
 
 
 class Entry(NamedTuple):

@@ -30,6 +30,9 @@ IMAGENET_STD: Final = (58.395, 57.12, 57.375)
 
 Color = tuple[float, float, float]
 
+# By any of these fields a manifest is known as one of ours.
+_OURS: Final = frozenset(("schema", "label_offset", "made_by", "splits"))
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -143,18 +146,18 @@ def _check(manifest: Manifest, counts: Mapping[str, int], path: Path) -> None:
 
 
 def load(dataset_dir: Path) -> Manifest | None:
-    """Return the manifest of a dataset folder, None where it has none.
+    """Return the manifest of a dataset folder, None where it has none, or one that another program wrote for itself.
 
     Raises TrainingError: BAD_DATA where the manifest is damaged or its preparer did not finish, IO_ERROR where it cannot be read.
     """
     path = dataset_dir / MANIFEST_FILE
     try:
-        return loads(path.read_text(encoding="utf-8"), path)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         if (dataset_dir / JOURNAL_FILE).exists():
             raise TrainingError(
                 f"the dataset is not complete, its preparation was interrupted: {dataset_dir}",
-                "run the same prepare command again: it goes on where it stopped",
+                "run the same prepare command again: it resumes where it stopped",
                 ExitCode.BAD_DATA,
             ) from None
         return None
@@ -162,6 +165,16 @@ def load(dataset_dir: Path) -> Manifest | None:
         raise _bad(path, f"not a manifest: {error}") from error
     except OSError as error:
         raise unreadable(path, error) from error
+    return None if _is_of_another_program(text) else loads(text, path)
+
+
+def _is_of_another_program(text: str) -> bool:
+    """Return whether a file of this common name is whole and has nothing that only a manifest of ours has."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return not isinstance(fields, dict) or not _OURS & set(fields)
 
 
 def _pair(values: Any) -> tuple[int, int]:

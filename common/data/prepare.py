@@ -5,7 +5,7 @@
     python3 common/data/prepare.py fashion-mnist [--source DIR] [--output DIR]
     python3 common/data/prepare.py folder SOURCE [--output DIR] [--validation-fraction F] [--skip-broken]
 
-A call that was interrupted goes on where it stopped when it is repeated; a finished dataset is left alone. stdout gets one
+A call that was interrupted resumes where it stopped when it is repeated; a finished dataset is left alone. stdout gets one
 line, `result …`; progress and errors go to stderr. Exit codes: 0, or those of `mlops_launch.contract.ExitCode`.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ if __name__ == "__main__":
 
 from common.data.image_folder import DEFAULT_HELD_OUT, image_folder
 from common.data.manifest import TRAIN, VALIDATION, Manifest
+from common.data.names import printable
 from common.data.source import Content, Source
 from common.data.sources import FASHION_FOLDER, digits, fashion_mnist
 from common.data.writer import write_dataset
@@ -110,7 +112,7 @@ def _result(manifest: Manifest, output: Path, seconds: float) -> str:
         "shards": sum(len(shards) for shards in manifest.splits.values()),
         "bytes": sum(shard.bytes for shards in manifest.splits.values() for shard in shards),
         "seconds": round(seconds, 1),
-        "output": str(output),
+        "output": printable(output),
     }
     return f"{contract.RESULT} {contract.format_fields(fields)}"
 
@@ -169,20 +171,21 @@ def _fraction(text: str) -> float:
 
 
 def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(line.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
 
 
-def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    """End without unwinding, as a SIGKILL does, which a preparation survives.
+def _end_at_once(stderr: int, number: int, frame: FrameType | None) -> NoReturn:
+    """Say so on the file descriptor `stderr` and end without unwinding, as a SIGKILL does, which a preparation survives.
 
-    A KeyboardInterrupt that comes while a thread pool holds a lock leaves it locked, and the pool's end waits for ever.
+    A KeyboardInterrupt that comes while a thread pool holds a lock leaves it locked, and the pool's end waits forever.
     """
     begin = "\n" if sys.stderr.isatty() else ""  # behind the bar
-    os.write(2, f"{begin}Error: interrupted\n\nhint: the same command goes on where it stopped\n".encode())
+    os.write(stderr, f"{begin}Error: interrupted\n\nhint: the same command resumes where it stopped\n".encode())
     os._exit(ExitCode.INTERRUPTED)
 
 
 if __name__ == "__main__":
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _end_at_once)
+        # A descriptor of its own: the usual one is caught while images are decoded.
+        signal.signal(signal.SIGINT, functools.partial(_end_at_once, os.dup(2)))
     sys.exit(main())

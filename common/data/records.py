@@ -169,9 +169,21 @@ def unreadable(path: Path, error: OSError) -> TrainingError:
     return TrainingError(message, "check the disk or the mount", ExitCode.IO_ERROR)
 
 
+# What other files begin with, that people have in the place of records.
+_OTHER_FILES: Final = {
+    b"\x1f\x8b": "compressed with gzip",
+    b"x\x9c": "compressed with zlib",
+    b"version http": "a pointer of Git LFS and not the file itself",
+    b"<": "a web page",
+    b"PK": "a zip archive",
+}
+
+
 def _length(path: Path, record: int, offset: int, header: bytes) -> int:
     length, crc = struct.unpack("<QI", header)
     if crc != masked_crc(header[:8]):
+        if offset == 0 and (other := next((what for begin, what in _OTHER_FILES.items() if header.startswith(begin)), None)):
+            raise TrainingError(f"not records, but {other}: {path}", "the trainer reads plain TFRecord files", ExitCode.BAD_DATA)
         raise _bad("or no TFRecord, wrong checksum of a length", path, record, offset)
     return int(length)
 

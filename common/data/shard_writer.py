@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from common.data import records
 from common.data.image import check
 from common.data.journal import Written
 from common.data.manifest import Shard
+from common.data.native_stderr import complaints
 from common.data.progress import Progress
 from common.data.source import BrokenImage, Item
 from common.errors import TrainingError
@@ -25,10 +27,11 @@ CHUNK: Final = 64
 
 @dataclass(frozen=True)
 class Image:
-    """An image that decodes."""
+    """An image that decodes; `complaint` is what libjpeg says of it nevertheless."""
 
     encoded: bytes
     size: tuple[int, int]
+    complaint: str = ""
 
     @property
     def encoding(self) -> str:
@@ -40,8 +43,17 @@ def load_images(pool: ThreadPoolExecutor, items: Sequence[Item], progress: Progr
     """Yield each item with its image, read and decoded by the threads of `pool`, in order."""
     for first in range(0, len(items), CHUNK):
         chunk = items[first : first + CHUNK]
-        yield from zip(chunk, pool.map(_load, chunk), strict=True)
+        images, said = complaints(lambda chunk=chunk: list(pool.map(_load, chunk)))  # type: ignore[misc]
+        # Of which file it was said is found by asking for each alone.
+        yield from zip(chunk, map(_complaint_of, images) if said else images, strict=True)
         progress.add(len(chunk))
+
+
+def _complaint_of(image: Image | BrokenImage) -> Image | BrokenImage:
+    if isinstance(image, BrokenImage):
+        return image
+    _, said = complaints(lambda: check(image.encoded))
+    return dataclasses.replace(image, complaint=said[0]) if said else image
 
 
 def _load(item: Item) -> Image | BrokenImage:
@@ -72,6 +84,8 @@ def write_shard(
                 log(f"left out, {image.reason}: {image.name}")
                 skipped.append(image.name)
                 continue
+            if image.complaint:
+                log(f"kept although damaged, {image.complaint}: {item.name}")
             record = records.frame(_example(image.encoded, item.label + label_offset))
             file.write(record)
             digest.update(record)

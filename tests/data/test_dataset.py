@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.data import records
@@ -207,3 +207,34 @@ def test_relabelled_reordered_or_other_records_have_another_fingerprint(
         write_split(folder, "train", records_, 1)
         prints.append(open_dataset(folder, classes=3, log=lambda line: None).fingerprint)
     assert (prints[0] == prints[1]) == (content == other)
+
+
+def test_a_manifest_of_another_program_beside_foreign_records_is_named(foreign: Path) -> None:
+    (foreign / "manifest.json").write_text('{"name": "a web application"}')
+    lines: list[str] = []
+    assert open_dataset(foreign, classes=10, log=lines.append).images("train") == 54
+    assert lines[0] == f"not used, a manifest of another program: {foreign / 'manifest.json'}"
+
+
+@pytest.mark.parametrize("classes", [0, 1])
+def test_one_class_cannot_be_told_apart(foreign: Path, classes: int) -> None:
+    assert failure(foreign, classes=classes) == (f"a classifier needs two classes: {classes}", ExitCode.CONFIGURATION)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_the_index_holds_the_records_are_the_same(ours: Path, encoded_images: list[bytes], data: st.DataObject) -> None:
+    """A damaged index is found out and not followed, or names the record that it leads astray."""
+    kept = ours / "kept"
+    if not kept.exists():
+        kept.write_bytes((ours / "index.npy").read_bytes())
+    whole = kept.read_bytes()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    (ours / "index.npy").write_bytes(
+        data.draw(st.sampled_from([whole[:at], whole[:at] + data.draw(st.binary(min_size=1)) + whole[at + 1 :]]))
+    )
+    record = data.draw(st.integers(0, 53))
+    try:
+        assert open_dataset(ours, log=lambda line: None).read("train", record).encoded == encoded_images[record]
+    except TrainingError as error:
+        assert error.code == ExitCode.BAD_DATA

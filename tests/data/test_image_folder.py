@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_hidden_files_are_left_out_and_nested_folders_belong_to_their_class(sour
     (source / "china" / "north" / "b.png").write_bytes(encoded_images[1])
     code, fields, err = run("--validation-fraction", 0)
     assert (code, fields["train"], fields["classes"]) == (0, "57", "3")
-    assert err == "left out, hidden, 2: .git, noise/.DS_Store\n"
+    assert err == "left out, hidden, 2: .git (0 in it), noise/.DS_Store\n"
 
 
 def test_a_changed_source_is_not_taken_for_complete(source: Path, run: Run) -> None:
@@ -161,3 +162,20 @@ def test_a_fraction_that_leaves_a_split_empty_is_refused(tmp_path: Path, run: Ru
         (tmp_path / "source" / name / "1.png").write_bytes(encoded_images[at])
     code, _, err = run("--validation-fraction", 1e-9)
     assert (code, err.splitlines()[0]) == (65, "Error: a validation fraction of 1e-09 leaves no image for validation, of 2")
+
+
+def test_a_jpeg_that_is_damaged_in_the_middle_and_decodes_is_kept_and_named(source: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """libjpeg says what is wrong, and not of which file; it says so at once, also where one chunk has several."""
+    random = np.random.default_rng(0)
+    for at in range(4):
+        data = bytearray(tf.io.encode_jpeg(random.integers(0, 256, (200, 200, 3), np.uint8)).numpy())
+        if at % 2:
+            data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+        (source / "china" / f"{at}.jpg").write_bytes(data)
+    code = prepare.main(["folder", str(source), "--output", str(source.parent / "data"), "--validation-fraction", "0"])
+    captured = capfd.readouterr()
+    assert (code, contract.parse_fields(captured.out)["train"]) == (0, "60")
+    assert sorted(re.sub("Corrupt JPEG data: [^:]*: ", "", line) for line in captured.err.splitlines()) == [
+        f"kept although damaged, {source / 'china' / '1.jpg'}",
+        f"kept although damaged, {source / 'china' / '3.jpg'}",
+    ]

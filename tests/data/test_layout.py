@@ -83,18 +83,18 @@ def test_test_images_beside_validation_images_are_named(tmp_path: Path) -> None:
     folder = tree(tmp_path / "s", {"train/a": 2, "train/b": 2, "val/a": 1, "test/a": 1, "test/b": 1})
     _, splits, lines = read(folder)
     assert splits == {"train": {"a": 2, "b": 2}, "validation": {"a": 1}}
-    assert lines == [f"classes without a folder in `{folder / 'val'}`, 1 of 2: b", "left out, test images, 1: test"]
+    assert lines == [f"classes without a folder in `{folder / 'val'}`, 1 of 2: b", "left out, test images, 1: test (2 in it)"]
 
 
 def test_test_images_without_classes_or_beside_a_fraction_are_named(tmp_path: Path) -> None:
     flat = tree(tmp_path / "flat", {"train/a": 30, "train/b": 30, "test": 3})
     classes, splits, lines = read(flat)
     assert classes == ("a", "b") and sum(splits["train"].values()) + sum(splits["validation"].values()) == 60
-    assert lines == ["left out, test images without class folders, 1: test"]
+    assert lines == ["left out, test images without class folders, 1: test (3 in it)"]
     folder = tree(tmp_path / "fraction", {"train/a": 30, "train/b": 30, "test/a": 3, "test/b": 3})
     _, splits, lines = read(folder, 0.3)
     assert sum(splits["train"].values()) + sum(splits["validation"].values()) == 60
-    assert lines == ["left out, test images, 1: test"]
+    assert lines == ["left out, test images, 1: test (6 in it)"]
 
 
 @pytest.mark.parametrize(
@@ -146,9 +146,9 @@ def test_folders_without_images_beside_the_splits_and_files_beside_the_classes_a
         ("a", "b"),
         {"train": {"a": 2, "b": 2}},
         [
-            "left out, put there by a system, 3: __MACOSX, lost+found, train/a/@eaDir",
+            "left out, put there by a system, 3: __MACOSX (1 in it), lost+found (1 in it), train/a/@eaDir (1 in it)",
             "left out, beside the class folders, 3: labels.csv, stray.jpg, train/new\\nline.jpg",
-            "left out, without images, beside the splits, 1: notes",
+            "left out, without images, beside the splits, 1: notes (1 in it)",
             "left out, hidden, 2: train/.DS_Store, train/a/.hidden.jpg",
         ],
     )

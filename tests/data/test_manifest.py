@@ -107,3 +107,17 @@ def test_a_folder_whose_preparation_was_interrupted_is_not_taken_for_a_dataset(t
         manifest.load(tmp_path)
     assert caught.value.message == f"the dataset is not complete, its preparation was interrupted: {tmp_path}"
     assert caught.value.code == ExitCode.BAD_DATA
+
+
+@pytest.mark.parametrize("text", ['{"name": "app", "icons": []}', "[]", "{}", '"x"', '[{"url": "train.tar"}]'])
+def test_a_manifest_of_another_program_is_not_taken_for_one_of_ours(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    assert manifest.load(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ['{"schema": 1}', '{"splits": {}}', "{", "", '{"made_by": {}}'])
+def test_a_damaged_manifest_is_not_taken_for_another_programs(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(TrainingError) as caught:
+        manifest.load(tmp_path)
+    assert caught.value.code == ExitCode.BAD_DATA

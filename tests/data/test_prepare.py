@@ -120,7 +120,7 @@ def test_a_second_call_changes_nothing_and_says_so(digits_folder: Path, capsys: 
     ("sent", "code", "message"),
     [
         (signal.SIGKILL, -signal.SIGKILL, b""),
-        (signal.SIGINT, 143, b"Error: interrupted\n\nhint: the same command goes on where it stopped\n"),
+        (signal.SIGINT, 143, b"Error: interrupted\n\nhint: the same command resumes where it stopped\n"),
     ],
 )
 def test_a_preparation_that_was_killed_or_interrupted_goes_on_and_ends_with_the_same_files(

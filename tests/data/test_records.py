@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +123,45 @@ def test_threads_share_more_files_than_may_be_open(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (gzip.compress(records.frame(b"x")), "compressed with gzip"),
+        (zlib.compress(records.frame(b"x")), "compressed with zlib"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a pointer of Git LFS and not the file itself"),
+        (b"<Error><Code>AccessDenied</Code></Error>", "a web page"),
+    ],
+)
+def test_another_file_in_the_place_of_records_is_called_what_it_is(tmp_path: Path, content: bytes, what: str) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(TrainingError) as caught:
+        records.scan(tmp_path / "file")
+    assert (caught.value.code, caught.value.message) == (ExitCode.BAD_DATA, f"not records, but {what}: {tmp_path / 'file'}")
+
+
+@settings(deadline=None, max_examples=200)
+@given(content=st.lists(st.binary(max_size=9), min_size=1, max_size=5), data=st.data())
+def test_a_file_damaged_anywhere_is_named_or_gives_back_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, content: list[bytes], data: st.DataObject
+) -> None:
+    """A changed byte, bytes cut off or put behind: an error with 65, or the records as they were."""
+    path = tmp_path_factory.mktemp("records") / "file"
+    whole = b"".join(map(records.frame, content))
+    at = data.draw(st.integers(0, len(whole) - 1))
+    changed = whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :]
+    damaged = data.draw(st.sampled_from([whole[:at], whole + whole[: at + 1], changed]))
+    path.write_bytes(damaged)
+    files, read = records.Files(), []
+    try:
+        lengths = records.scan(path).lengths
+        for number, (offset, length) in enumerate(zip(records.offsets(lengths), lengths, strict=True)):
+            read.append(files.read(path, number, int(offset), int(length)))
+    except TrainingError as error:
+        assert error.code == ExitCode.BAD_DATA
+        assert str(path) in error.message
+        return
+    # Only a cut or a repetition between two records leaves whole ones.
+    assert read == (content * 2)[: len(read)]
+    assert len(damaged) != len(whole) or damaged == whole
