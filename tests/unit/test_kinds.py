@@ -6,11 +6,20 @@ import inspect
 import re
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_launch.core.overlay.edits import Changes, apply_changes
+from mlops_launch.core.overlay.files import OverlayFiles
+from mlops_launch.core.overlay.values import User
+from mlops_launch.core.path import EVERY, Named
+from mlops_launch.core.rules.base import Subject
+from mlops_launch.core.rules.registry import find_problems
+from mlops_launch.core.settings.model import Package
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.kinds import Kind, find_workload, lookup, main_pods, other_pods, shape
+from mlops_launch.core.workload.model import Role, mapping, mappings
 from mlops_launch.errors import LauncherError
 from tests.cluster.third_kind import BatchJob
 from tests.unit.objects import RUNNING, job, pod
@@ -105,3 +114,66 @@ def test_main_pods_are_told_from_the_others() -> None:
     ]
     alone = pod("demo", "pod", RUNNING)
     assert (main_pods(alone, [alone]), other_pods(alone, [alone])) == ([alone], [])
+
+
+class NamedRoles(BatchJob):
+    """A kind whose manifests have a list of roles by name, as a JobSet does; two of them may be main ones."""
+
+    name, needs = "Group", ()
+    fields = {("spec",): "parts success", ("spec", "parts", EVERY): "name replicas pod"}
+
+    def roles(self, manifest):
+        parts = mappings(mapping(manifest.get("spec")).get("parts"))
+        return tuple(Role(part["name"], part.get("replicas", 1), mapping(part.get("pod")), {}) for part in parts)
+
+    def main_roles(self, manifest):
+        return frozenset(mapping(manifest.get("spec")).get("success", ()))
+
+    def pod_path(self, role):
+        return ("spec", "parts", Named(role), "pod")
+
+    def role_of(self, pod):
+        return pod["metadata"]["labels"]["part"]
+
+    def is_sized(self, role):
+        return role == "worker"
+
+
+GROUP = """\
+kind: Group
+metadata:
+  name: demo
+spec:
+  success: [chief, worker]
+  parts:
+  - name: chief
+    pod: {}
+  - name: server
+    replica: 2
+    pod:
+      securityContxt: {}
+  - name: worker
+    pod:
+      containers:
+      - name: main
+"""
+
+
+def test_a_kind_may_have_any_number_of_roles_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, NamedRoles()))
+    files = OverlayFiles("demo", "kustomization.yaml", {"kustomization.yaml": "patches:\n- path: group.yaml\n", "group.yaml": GROUP})
+    assert [finding.to_text().splitlines()[0] for finding in find_problems(Subject(files)) if finding.rule == "field-unknown"] == [
+        "error field-unknown group.yaml:10 no such field: replica",
+        "error field-unknown group.yaml:12 no such field: securityContxt",
+    ]
+    edited = yaml.safe_load(apply_changes(files, Changes(user=User(1, 2, 3), gpus=4), Package())["group.yaml"])
+    context = {"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3}
+    assert [part["pod"].get("securityContext") for part in edited["spec"]["parts"]] == [context] * 3
+    assert edited["spec"]["parts"][2]["pod"]["containers"] == [{"name": "main", "resources": {"limits": {"nvidia.com/gpu": 4}}}]
+    pods = [{"metadata": {"name": name, "labels": {"part": name}}} for name in ("chief", "server", "worker")]
+    manifest = yaml.safe_load(GROUP)
+    assert [[p["metadata"]["name"] for p in found] for found in (main_pods(manifest, pods), other_pods(manifest, pods))] == [
+        ["chief", "worker"],
+        ["server"],
+    ]
+    assert find_workload([manifest]).main.name == "chief"

@@ -17,3 +17,4 @@ class Named:
 
 
 Path = Sequence["str | Named"]
+EVERY = Named("*")  # every item of a list, where places are looked for

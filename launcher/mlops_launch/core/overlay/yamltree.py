@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from mlops_launch.core.path import EVERY
 from mlops_launch.core.path import Named as Named
 from mlops_launch.core.path import Path as Path
 from mlops_launch.errors import LauncherError
@@ -115,6 +116,19 @@ def find(node: Node | None, path: Path) -> Node | None:
     for step in path:
         node = child(node, step)
     return node
+
+
+def find_all(node: Node | None, path: Path) -> Iterator[Node]:
+    """Yield the nodes at `path` below `node`, whose steps EVERY stand for each item of a list."""
+    if node is None:
+        return
+    if not path:
+        yield node
+    elif path[0] == EVERY:
+        for item in node.value if isinstance(node, SequenceNode) else []:
+            yield from find_all(item, path[1:])
+    else:
+        yield from find_all(child(node, path[0]), path[1:])
 
 
 def scalar(node: Node | None) -> str | None:

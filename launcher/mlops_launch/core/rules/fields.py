@@ -9,6 +9,7 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.values import did_you_mean
+from mlops_launch.core.path import EVERY
 from mlops_launch.core.rules.base import Place, Problem, Subject
 from mlops_launch.core.rules.example import in_job
 from mlops_launch.core.rules.rule import ERROR, rule
@@ -62,7 +63,7 @@ def _unknown_in_pod(pod: Node | None) -> Iterator[tuple[str, int, frozenset[str]
 @rule(
     "field-unknown",
     ERROR,
-    "The patch has a field that a Pod or an MPIJob does not have",
+    "The patch has a field that its kind does not have",
     why=(
         "kustomize merges a misspelt field silently; the API server refuses it, or drops it and the value that was meant stays as it was."
     ),
@@ -95,6 +96,8 @@ def _unknown_in_patch(tree: Node) -> Iterator[tuple[str, int, frozenset[str]]]:
     yield from _unknown(tree, _TOP)
     yield from _unknown(yamltext.child(tree, "metadata"), _METADATA)
     for path, words in kind.fields.items():
-        yield from _unknown(yamltext.find(tree, path), _words(words))
-    for role in kind.needs:
-        yield from _unknown_in_pod(yamltext.find(tree, kind.pod_path(role)))
+        for node in yamltext.find_all(tree, path):
+            yield from _unknown(node, _words(words))
+    for role in kind.needs or (EVERY.name,):
+        for pod in yamltext.find_all(tree, kind.pod_path(role)):
+            yield from _unknown_in_pod(pod)

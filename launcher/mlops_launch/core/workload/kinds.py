@@ -37,7 +37,7 @@ class Kind(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The roles without which there is no such workload."""
+        """The roles without which there is no such workload; empty when a manifest names its roles as it likes."""
 
     @property
     def pod_label(self) -> str | None:
@@ -53,7 +53,10 @@ class Kind(Protocol):
 
     @property
     def fields(self) -> Mapping[Path, str]:
-        """The names of the fields there are, in one text, by the path of the mapping they stand in; pod specs are known."""
+        """The names of the fields there are, in one text, by the path of the mapping they stand in; pod specs are known.
+
+        A step EVERY of a path stands for each item of a list.
+        """
 
     @property
     def goes_before(self) -> Mapping[str, Sequence[str]]:
@@ -69,7 +72,7 @@ class Kind(Protocol):
         """Return whether `--gpus`, `--cpu` and `--memory` mean a role."""
 
     def pod_path(self, role: str) -> Path:
-        """Return the path of a role's pod spec in the manifest."""
+        """Return the path of a role's pod spec in the manifest; a kind without `needs` has its roles in a list, by name."""
 
     def base_container(self, role: str) -> str:
         """Return the name that the base gives a role's first container."""
