@@ -64,7 +64,7 @@ class BatchJob:
         failed = facts.condition(item, "Failed") or {}
         return mapping(item.get("status")).get("completionTime") or failed.get("lastTransitionTime")
 
-    def is_held(self, item: Object) -> bool:
+    def is_suspended(self, item: Object) -> bool:
         return bool(mapping(item.get("spec")).get("suspend"))
 
     def is_running(self, item: Object) -> bool:

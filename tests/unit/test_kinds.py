@@ -92,7 +92,7 @@ def test_a_manifest_of_any_shape_is_read(name: str, spec: object) -> None:
     world = kind.world(workload)
     assert world is None or world >= 1
     assert kind.longest_pod(workload).startswith("demo")
-    assert kind.is_held(workload.manifest) in (True, False)
+    assert kind.is_suspended(workload.manifest) in (True, False)
     assert kind.ends_with_its_pod(workload.manifest) in (True, False)
     for role in workload.roles:
         assert all(role.volume_of(mount) is None or mount.volume for mount in role.mounts)

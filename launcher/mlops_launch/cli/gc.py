@@ -33,7 +33,7 @@ def command(
     from mlops_launch.commands.cluster.jobs import old_jobs
     from mlops_launch.commands.cluster.remove import remove
     from mlops_launch.core.kube import objects as facts
-    from mlops_launch.core.kube import ownership as belongings
+    from mlops_launch.core.kube import ownership
 
     cluster = clients_of(context).connect(kube_context, namespace)
     found = old_jobs(cluster, None if all_namespaces else cluster.namespace, _age(older_than), cluster.host.now())
@@ -42,7 +42,7 @@ def command(
     for item in found:
         name, place = facts.name_of(item), str(item["metadata"]["namespace"])
         if not dry_run:
-            removal = remove(cluster, name, place, [belongings.reference(item)])
+            removal = remove(cluster, name, place, [ownership.reference(item)])
             left += len(removal.left)
             warnings |= dict.fromkeys(removal.warnings)
             for kind, other in removal.left:

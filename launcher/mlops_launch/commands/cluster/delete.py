@@ -11,7 +11,7 @@ from mlops_launch.commands.cluster.submit import submission
 from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.commands.runs.archive import Archive
 from mlops_launch.commands.runs.console import Console
-from mlops_launch.core.kube import ownership as belongings
+from mlops_launch.core.kube import ownership
 from mlops_launch.core.workload.kinds import find_workload
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.errors import LauncherError
@@ -38,7 +38,7 @@ def delete(target: str, folder: Path, asked: Place, wait_s: float | None, client
         workload = find_workload(parse_objects(text))
         cluster = clients.connect(asked.context, asked.namespace)
         planned = submission(Plan(target, text, workload, (), ()), cluster, asked.namespace)
-        name, place, references = workload.name, planned.namespace, [belongings.reference(item) for item in planned.objects]
+        name, place, references = workload.name, planned.namespace, [ownership.reference(item) for item in planned.objects]
     else:
         found = last_place(archive, clients.host, target, asked) if asked == Place() else asked
         cluster = clients.connect(found.context, found.namespace)

@@ -65,7 +65,7 @@ def workload_of(cluster: Cluster, name: str | None) -> tuple[Workload, Json]:
     Raises:
         LauncherError: there is none.
     """
-    found = sorted(workloads(cluster, cluster.namespace), key=facts.made)
+    found = sorted(workloads(cluster, cluster.namespace), key=facts.created_at)
     named = [item for item in found if name in (None, facts.name_of(item))]
     if not named:
         known = ", ".join(facts.name_of(item) for item in found) or "none"

@@ -11,7 +11,7 @@ from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.jobs import OURS_ONLY, workloads
 from mlops_launch.commands.cluster.limits import POLL_S, SPARE_S
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube import ownership as belongings
+from mlops_launch.core.kube import ownership
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.ownership import INSTANCE, Reference
 from mlops_launch.core.workload import kinds, state
@@ -61,48 +61,50 @@ def remove(cluster: Cluster, name: str, namespace: str, planned: Iterable[Refere
     all_of_ours = workloads(cluster, namespace)
     planned = set(planned)
     asked = {kind for kind, called in planned if called == name}.intersection(kinds.names()) or kinds.names()
-    mine = [item for item in all_of_ours if facts.name_of(item) == name and item["kind"] in asked]
-    others = [item for item in all_of_ours if item not in mine and state.finished(item) is None]
-    instance = next((facts.labels(item).get(INSTANCE) for item in mine), None) or name
-    wanted = {*planned, *_references(mine)}
+    jobs = [item for item in all_of_ours if facts.name_of(item) == name and item["kind"] in asked]
+    others = [item for item in all_of_ours if item not in jobs and state.finished(item) is None]
+    instance = next((facts.labels(item).get(INSTANCE) for item in jobs), None) or name
+    wanted = {*planned, *_references(jobs)}
     labels = {kind.pod_label for kind in kinds.KINDS}  # with one of them it is a part of a workload, and goes with it
     removal = Removal()
     listed = _listed(cluster, namespace, removal.unseen, OURS_ONLY, needed={kind for kind, _ in planned})
-    ours, kept = belongings.doomed(listed, instance, wanted, _references(others))
-    doomed = [item for item in ours if item["kind"] not in kinds.names() and not labels.intersection(facts.labels(item))]
-    if not mine and not doomed:
+    ours, kept = ownership.divide(listed, instance, wanted, _references(others))
+    to_delete = [item for item in ours if item["kind"] not in kinds.names() and not labels.intersection(facts.labels(item))]
+    if not jobs and not to_delete:
         return removal
-    for workload in mine:
+    for workload in jobs:
         cluster.delete(_path_of(cluster, workload, namespace), facts.uid_of(workload), "Foreground")
-    for item in doomed:
+    for item in to_delete:
         cluster.delete(_path_of(cluster, item, namespace), facts.uid_of(item))
-    removal.deleted = [belongings.reference(item) for item in (*mine, *doomed)]
-    removal.kept = [belongings.reference(item) for item in kept]
-    removal.left = _wait(cluster, namespace, name, mine, doomed, removal.unseen, wait_s)
+    removal.deleted = [ownership.reference(item) for item in (*jobs, *to_delete)]
+    removal.kept = [ownership.reference(item) for item in kept]
+    removal.left = _wait(cluster, namespace, name, jobs, to_delete, removal.unseen, wait_s)
     return removal
 
 
 def _wait(
-    cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object], unseen: set[str], wait_s: float | None
+    cluster: Cluster, namespace: str, name: str, jobs: Sequence[Object], to_delete: Sequence[Object], unseen: set[str], wait_s: float | None
 ) -> list[Reference]:
     """Wait until nothing is left of these objects and of what they own; return what is."""
     until = None
     while True:
-        left = _left(cluster, namespace, name, mine, doomed, unseen)
+        left = _left(cluster, namespace, name, jobs, to_delete, unseen)
         if not left:
             return []
         if until is None:
             grace = max((int(i.get("spec", {}).get("terminationGracePeriodSeconds") or 0) for i in left if facts.is_pod(i)), default=0)
             until = cluster.host.monotonic() + (grace + SPARE_S if wait_s is None else wait_s)
         if cluster.host.monotonic() > until:
-            return [belongings.reference(item) for item in left]
+            return [ownership.reference(item) for item in left]
         cluster.host.sleep(POLL_S)
 
 
-def _left(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], doomed: Sequence[Object], unseen: set[str]) -> list[Object]:
-    uids = {facts.uid_of(item) for item in (*mine, *doomed)}
+def _left(
+    cluster: Cluster, namespace: str, name: str, jobs: Sequence[Object], to_delete: Sequence[Object], unseen: set[str]
+) -> list[Object]:
+    uids = {facts.uid_of(item) for item in (*jobs, *to_delete)}
     left: list[Object] = []
-    for item in mine:
+    for item in jobs:
         found = cluster.find(_path_of(cluster, item, namespace))
         if found is not None and facts.uid_of(found) in uids:
             left.append({**found, "kind": item["kind"]})
@@ -110,9 +112,9 @@ def _left(cluster: Cluster, namespace: str, name: str, mine: Sequence[Object], d
         return left  # a foreground deletion: what it owns is still there
     everything = _listed(cluster, namespace, unseen)
     found_again = [item for item in everything if facts.uid_of(item) in uids]
-    marks = {label for item in mine if (label := kinds.kind_of(item).pod_label) is not None}
+    marks = {label for item in jobs if (label := kinds.kind_of(item).pod_label) is not None}
     labelled = [item for item in everything if any(facts.labels(item).get(label) == name for label in marks)]
-    return list({facts.uid_of(i): i for i in (*found_again, *belongings.owned(everything, uids), *labelled)}.values())
+    return list({facts.uid_of(i): i for i in (*found_again, *ownership.owned(everything, uids), *labelled)}.values())
 
 
 def _listed(
@@ -141,4 +143,4 @@ def _path_of(cluster: Cluster, item: Object, namespace: str) -> str:
 
 def _references(workloads: Iterable[Object]) -> set[Reference]:
     """Return the objects that the pods of these workloads need."""
-    return belongings.references(role.pod for item in workloads for role in kinds.kind_of(item).roles(item))
+    return ownership.references(role.pod for item in workloads for role in kinds.kind_of(item).roles(item))

@@ -22,7 +22,7 @@ from mlops_launch.commands.runs.display import Display
 from mlops_launch.commands.runs.loop import Ended, Stop
 from mlops_launch.contract import LauncherExitCode
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube import ownership as belongings
+from mlops_launch.core.kube import ownership
 from mlops_launch.core.kube.ownership import Reference
 from mlops_launch.core.kube.times import iso
 from mlops_launch.core.record import BY_DETACHING, CLUSTER, RunRecord
@@ -96,7 +96,7 @@ class ClusterEngine:
             output=workload.environment(workload.main).get(contract.OUTPUT_DIR), host=self.host.name(), pid=pid, pid_started=pid_started,
             engine=CLUSTER, namespace=planned.namespace, context=cluster.context,
         )  # fmt: skip
-        references = [belongings.reference(item) for item in planned.objects]
+        references = [ownership.reference(item) for item in planned.objects]
         try:
             archived.write_plan(plan.to_text())
             applied = apply(cluster, planned)

@@ -61,9 +61,9 @@ class Job:
         roles = [role for role in kind.roles(self.item) if role.name not in kind.main_roles(self.item)]
         if not roles:
             return {}
-        wanted, made = sum(int(role.replicas or 1) for role in roles), kinds.other_pods(self.item, self.pods)
-        ended = sum(facts.has_ended(pod) for pod in made)
-        return {"wanted": wanted, "made": len(made), "ready": sum(facts.is_ready(pod) for pod in made), "ended": ended}
+        wanted, created = sum(int(role.replicas or 1) for role in roles), kinds.other_pods(self.item, self.pods)
+        ended = sum(facts.has_ended(pod) for pod in created)
+        return {"wanted": wanted, "made": len(created), "ready": sum(facts.is_ready(pod) for pod in created), "ended": ended}
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known, for `--json`."""
@@ -72,7 +72,7 @@ class Job:
             "name": facts.name_of(self.item), "kind": self.item["kind"], "namespace": self.item["metadata"]["namespace"],
             "context": self.context, "uid": facts.uid_of(self.item), "state": self.state, "exit_code": code,
             "exit_name": None if code is None else exit_name(code, self._memory() is not None),
-            "created": facts.made(self.item), "ended": state.ended_at(self.item), "workers": self.workers,
+            "created": facts.created_at(self.item), "ended": state.ended_at(self.item), "workers": self.workers,
             "waiting_for": [cause.text for cause in self.causes],
         }  # fmt: skip
 
@@ -105,7 +105,7 @@ class Job:
         return "\n".join(f"{key + ':':<11}{value}" for key, value in lines if value is not None)
 
     def _age(self) -> str:
-        return short((self.seen - moment(facts.made(self.item))).total_seconds())
+        return short((self.seen - moment(facts.created_at(self.item))).total_seconds())
 
     def _memory(self) -> outcome.MemoryKill | None:
         return outcome.memory_kill(self.pods, [])
@@ -127,7 +127,7 @@ def status_of(cluster: Cluster, name: str | None) -> Job:
         events = related_events(cluster, cluster.namespace, item, pods)
     except ApiError:
         events = []  # not allowed: the pods say something too
-    waited = (now - moment(facts.made(item))).total_seconds()
+    waited = (now - moment(facts.created_at(item))).total_seconds()
     return Job(item, pods, tuple(state.causes(item, pods, events, waited)), cluster.context, now)
 
 
@@ -143,7 +143,7 @@ def all_jobs(cluster: Cluster, namespace: str | None) -> list[Job]:
     """
     found = []
     mains: dict[str, list[Json]] = {}
-    for item in sorted(workloads(cluster, namespace), key=facts.made):
+    for item in sorted(workloads(cluster, namespace), key=facts.created_at):
         kind = kinds.kind_of(item)
         if kind.main_selector is not None and kind.name not in mains:
             selector = f"{OURS_ONLY},{kind.main_selector}"
@@ -156,4 +156,4 @@ def all_jobs(cluster: Cluster, namespace: str | None) -> list[Job]:
 def _belongs(pod: Object, item: Object) -> bool:
     label = kinds.kind_of(item).pod_label or ""
     same = (pod["metadata"]["namespace"], facts.labels(pod).get(label)) == (item["metadata"]["namespace"], facts.name_of(item))
-    return same and facts.made(pod) >= facts.made(item)
+    return same and facts.created_at(pod) >= facts.created_at(item)

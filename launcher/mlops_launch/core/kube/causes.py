@@ -52,7 +52,7 @@ def causes_of_pods(pods: Sequence[Object], events: Sequence[Object], own: Explai
         own: explains a pod that has started in the words of a kind.
     """
     found: list[Cause] = []
-    for pod in sorted(pods, key=lambda pod: (facts.made(pod), facts.name_of(pod))):
+    for pod in sorted(pods, key=lambda pod: (facts.created_at(pod), facts.name_of(pod))):
         cause = own(pod) or _of_pod(pod, [e for e in events if e["involvedObject"].get("uid") == facts.uid_of(pod)])
         if cause is not None:
             found.append(cause)

@@ -65,8 +65,8 @@ def uid_of(item: Object) -> str:
     return str(item["metadata"]["uid"])
 
 
-def made(item: Object) -> str:
-    """Return when an object was made; sorts by time."""
+def created_at(item: Object) -> str:
+    """Return when an object was created; sorts by time."""
     return str(item["metadata"].get("creationTimestamp") or "")
 
 

@@ -19,7 +19,7 @@ Reference = tuple[str, str]  # kind, name
 
 
 def is_ours(item: Object) -> bool:
-    """Return whether an object was made from one of the overlays."""
+    """Return whether an object was created from one of the overlays."""
     return facts.labels(item).get(PART_OF) == OURS
 
 
@@ -44,13 +44,13 @@ def references(specs: Iterable[Mapping[str, Any]]) -> set[Reference]:
     return found
 
 
-def doomed(
+def divide(
     items: Iterable[Object], instance: str, planned: Iterable[Reference], used: Container[Reference]
 ) -> tuple[list[Object], list[Object]]:
-    """Divide what was made from overlays into what goes with a workload and what another one still uses.
+    """Divide what was created from overlays into what goes with a workload and what another one still uses.
 
     Args:
-        items: objects of ours in the namespace; others among them are passed over.
+        items: objects of ours in the namespace; others among them are skipped.
         instance: the label of the workload that goes.
         planned: what its overlay renders, or what it refers to: shared names may carry another workload's label.
         used: what the workloads of ours that stay refer to.

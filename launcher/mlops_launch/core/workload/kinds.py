@@ -95,7 +95,7 @@ class Kind(Protocol):
     def ended_at(self, item: Object) -> str | None:
         """Return when a finished one ended (RFC 3339), or None where that is not known."""
 
-    def is_held(self, item: Object) -> bool:
+    def is_suspended(self, item: Object) -> bool:
         """Return whether a queue, or a person, holds it back."""
 
     def is_running(self, item: Object) -> bool:
@@ -189,7 +189,7 @@ def main_pods(workload: Object, pods: Iterable[Object]) -> list[Object]:
     """
     kind = kind_of(workload)
     roles = kind.main_roles(workload)
-    return sorted((pod for pod in pods if kind.role_of(pod) in roles), key=facts.made)
+    return sorted((pod for pod in pods if kind.role_of(pod) in roles), key=facts.created_at)
 
 
 def other_pods(workload: Object, pods: Iterable[Object]) -> list[Object]:

@@ -101,7 +101,7 @@ class MPIJob:
         condition = facts.condition(item, self.finished(item) or "") or {}
         return mapping(item.get("status")).get("completionTime") or condition.get("lastTransitionTime")
 
-    def is_held(self, item: Object) -> bool:
+    def is_suspended(self, item: Object) -> bool:
         """Return whether it is suspended, as Kueue does it."""
         return bool(_policy(item).get("suspend"))
 

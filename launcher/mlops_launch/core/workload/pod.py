@@ -74,7 +74,7 @@ class Pod:
         terminated = mapping(mapping(facts.main_status(item).get("state")).get("terminated"))
         return terminated.get("finishedAt")
 
-    def is_held(self, item: Object) -> bool:
+    def is_suspended(self, item: Object) -> bool:
         """Return whether a scheduling gate holds it back."""
         return bool(mapping(item.get("spec")).get("schedulingGates"))
 

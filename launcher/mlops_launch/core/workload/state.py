@@ -32,12 +32,12 @@ def ended_at(item: Object) -> str | None:
     """Return when a workload ended (RFC 3339), or None while it runs."""
     if finished(item) is None:
         return None
-    return str(kind_of(item).ended_at(item) or facts.made(item))
+    return str(kind_of(item).ended_at(item) or facts.created_at(item))
 
 
-def is_held(item: Object) -> bool:
+def is_suspended(item: Object) -> bool:
     """Return whether a queue, or a person, holds a workload back."""
-    return kind_of(item).is_held(item)
+    return kind_of(item).is_suspended(item)
 
 
 def word_for(item: Object) -> str:
@@ -47,7 +47,7 @@ def word_for(item: Object) -> str:
         return word.lower()
     if item["metadata"].get("deletionTimestamp"):
         return "deleting"
-    if is_held(item):
+    if is_suspended(item):
         return "suspended"
     return "running" if kind_of(item).is_running(item) else "waiting"
 
@@ -62,7 +62,7 @@ def causes(item: Object, pods: Sequence[Object], events: Sequence[Object], waite
         waited: seconds since it was applied.
     """
     kind = kind_of(item)
-    if kind.is_held(item):
+    if kind.is_suspended(item):
         return [Cause("suspended: waiting for its queue to admit it", "`kubectl get workloads` shows Kueue's")]
     found = causes_of_events(events, kind.cause_of_event) + causes_of_pods(pods, events, kind.cause_of_pod)
     return found or kind.causes_of_silence(item, pods, waited)

@@ -20,7 +20,7 @@ from mlops_launch.commands.cluster.limits import POLL_S
 from mlops_launch.commands.overlay.render import KUBECTL_HINT
 from mlops_launch.commands.runs.archive import ArchivedRun
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube import ownership as belongings
+from mlops_launch.core.kube import ownership
 from mlops_launch.core.kube.causes import causes_of_pods
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.times import moment
@@ -90,7 +90,7 @@ class LogVolume:
         metadata: Json = {
             "name": f"{facts.name_of(pod)[:NAME_MAX]}-log-{secrets.token_hex(3)}",
             "namespace": pod["metadata"]["namespace"],
-            "labels": {"app.kubernetes.io/managed-by": belongings.OURS, "app.kubernetes.io/component": "log-reader"},
+            "labels": {"app.kubernetes.io/managed-by": ownership.OURS, "app.kubernetes.io/component": "log-reader"},
         }
         if owner is not None:
             reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": facts.name_of(owner), "uid": facts.uid_of(owner)}

@@ -41,7 +41,7 @@ class Startup:
         if workload is None or state.has_started(workload, pods) or state.finished(workload):
             return True
         now = self._cluster.host.monotonic()
-        if state.is_held(workload):
+        if state.is_suspended(workload):
             self._began = now
         if now - self._asked < ASK_S and now - self._began < limit:
             return False

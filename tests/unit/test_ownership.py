@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlops_launch.core.kube.ownership import doomed, owned, reference, references
+from mlops_launch.core.kube.ownership import divide, owned, reference, references
 from tests.unit.objects import meta
 
 
@@ -32,21 +32,21 @@ def test_what_a_job_refers_to() -> None:
 
 def test_labels_decide_and_old_hashed_names_go_too() -> None:
     items = [thing("ConfigMap", "env-1"), thing("ConfigMap", "env-2"), thing("ConfigMap", "other", "elsewhere")]
-    gone, kept = doomed(items, "demo", (), [])
+    gone, kept = divide(items, "demo", (), [])
     assert (names(gone), names(kept)) == ([("ConfigMap", "env-1"), ("ConfigMap", "env-2")], [])
 
 
 def test_what_carries_another_trainings_label_goes_with_the_last_one_that_uses_it() -> None:
     account = thing("ServiceAccount", "mlops", "elsewhere")
-    assert names(doomed([account], "demo", [("ServiceAccount", "mlops")], [])[0]) == [("ServiceAccount", "mlops")]
-    gone, kept = doomed([account], "demo", [("ServiceAccount", "mlops")], references([user_of("mlops", "env-9")]))
+    assert names(divide([account], "demo", [("ServiceAccount", "mlops")], [])[0]) == [("ServiceAccount", "mlops")]
+    gone, kept = divide([account], "demo", [("ServiceAccount", "mlops")], references([user_of("mlops", "env-9")]))
     assert (gone, names(kept)) == ([], [("ServiceAccount", "mlops")])
 
 
 def test_claims_and_what_is_not_ours_never_go() -> None:
     foreign = thing("ConfigMap", "env-1")
     foreign["metadata"]["labels"] = {"app.kubernetes.io/instance": "demo"}
-    assert doomed([thing("PersistentVolumeClaim", "outputs"), foreign], "demo", [("ConfigMap", "env-1")], []) == ([], [])
+    assert divide([thing("PersistentVolumeClaim", "outputs"), foreign], "demo", [("ConfigMap", "env-1")], []) == ([], [])
 
 
 def test_what_owners_made_over_several_steps() -> None:
