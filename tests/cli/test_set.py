@@ -17,9 +17,7 @@ PATCH = Path(MULTI_NODE, "mlops-job-patch.yaml")
 ENV = Path(MULTI_NODE, "mlops.env")
 
 COUNT = "\n\nhint: count devices, pods and ranks in whole numbers\n"
-UNKNOWN = (
-    "a key that mlops.env has, a setting of the model (`mlops-launch check OVERLAY --settings`), or a variable of Horovod or TensorFlow\n"
-)
+UNKNOWN = "a key that mlops.env has, a setting of the model (`mlops-launch check OVERLAY --settings`), or a variable of a library\n"
 QUANTITY = "\n\nhint: for instance 4 or 500m for CPU, 8Gi for memory\n"
 
 DIFF = f"""\

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from mlops_launch.commands.overlay.package import find_package
-from mlops_launch.core.rules.example import ENV, KUSTOMIZATION, Example
+from mlops_launch.core.rules.example import ENV, KUSTOMIZATION, RESOURCE, Example
 
 _KEY = re.compile(r"^\ufeff?#? ?(?:export )?(?P<key>[A-Za-z0-9_]+) ?=")
 _HEADS = {
@@ -29,10 +29,19 @@ def apply_example(example: Example, overlay: Path) -> None:
         package = find_package(overlay)
         assert package is not None
         (package / example.file).write_text(example.text)
+    elif example.file == RESOURCE:
+        (overlay / RESOURCE).write_text(example.text + "\n")
+        path = overlay / KUSTOMIZATION
+        path.write_text(with_fields(path.read_text(), f"resources:\n- {RESOURCE}"))
     else:
-        (overlay / "example.yaml").write_text(_HEADS[example.overlay] + example.text + "\n")
+        (overlay / "example.yaml").write_text(_head(example) + example.text + "\n")
         path = overlay / KUSTOMIZATION
         path.write_text(with_fields(path.read_text(), "patches:\n- path: example.yaml"))
+
+
+def _head(example: Example) -> str:
+    head = _HEADS[example.overlay]
+    return head.partition("metadata:")[0] if "metadata:" in example.text else head
 
 
 def with_lines(text: str, block: str) -> str:

@@ -54,8 +54,21 @@ def rendered(mode: str, files: OverlayFiles) -> Objects:
     objects = copy.deepcopy(golden(mode))
     for found in objects:
         if found["metadata"]["name"].startswith("mlops-env"):
-            found["data"] = dict(files.env_files["mlops.env"].values)
+            found["data"] = values = dict(files.env_files["mlops.env"].values)
+    for role in ("Launcher", "Worker") if mode == "multi-node" else ("Pod",):
+        workload = next(found for found in objects if found["kind"] in ("MPIJob", "Pod"))
+        container({workload["kind"]: workload}, role)["image"] = f"{values.get('REGISTRY')}/mlops-launch:{values.get('IMAGE_TAG')}"
     return {found["metadata"]["name"].rsplit("-", 1)[0] if found["kind"] == "ConfigMap" else found["kind"]: found for found in objects}
+
+
+def copy_counts(objects: Objects) -> None:
+    """Do what the replacements do after the patches, where the places are there."""
+    spec = objects.get("MPIJob", {}).get("spec", {})
+    if not spec or not pod(objects, "Launcher").get("containers"):
+        return
+    copies = {"MLOPS_WORKERS": spec["mpiReplicaSpecs"]["Worker"]["replicas"], "MLOPS_SLOTS_PER_WORKER": spec["slotsPerWorker"]}
+    for entry in container(objects, "Launcher")["env"]:
+        entry.update({"value": str(copies[entry["name"]])} if entry["name"] in copies else {})
 
 
 def findings(
@@ -73,7 +86,10 @@ def findings(
     objects = rendered(mode, files)
     if change is not None:
         change(objects)
-    return find_problems(Subject(files, find_workload(objects.values()), None, PACKAGE))
+    copy_counts(objects)
+    kinds = {found["kind"] for found in objects.values()}
+    names = {kind: frozenset(o["metadata"]["name"] for o in objects.values() if o["kind"] == kind) for kind in kinds}
+    return find_problems(Subject(files, find_workload(objects.values()), None, PACKAGE, names=names))
 
 
 def first_lines(found: list[Finding]) -> list[str]:

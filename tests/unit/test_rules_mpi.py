@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.overlays import Objects, container, findings, first_lines
+from tests.unit.overlays import Objects, container, findings, first_lines, golden
 
 
 def setenv(objects: Objects, role: str, **variables: str) -> None:
@@ -24,6 +24,8 @@ def args(objects: Objects, *words: str) -> None:
     """Put words behind mpirun."""
     container(objects, "Launcher")["args"][1:1] = words
 
+
+(MLOPS_ENV,) = (o["metadata"]["name"] for o in golden("multi-node") if o["metadata"]["name"].startswith("mlops-env"))
 
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a command without mpirun": (
@@ -120,7 +122,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a ConfigMap without its hash": (
         dict(change=lambda o: container(o)["envFrom"][0]["configMapRef"].update(name="mlops-env")),
-        ["error configmap-missing mlops-job-patch.yaml:33 Worker names a ConfigMap that is not rendered: mlops-env"],
+        [f"error reference-renamed mlops-job-patch.yaml:28 Worker names the ConfigMap mlops-env, which is rendered as: {MLOPS_ENV}"],
     ),
 }
 

@@ -85,11 +85,15 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["error registry-scheme mlops.env:2 `REGISTRY` has a scheme: https://ghcr.io/me"],
     ),
     "the tag latest": (
-        dict(change=lambda o: [container(o, r).update(image="ghcr.io/me/mlops-launch:latest") for r in ("Launcher", "Worker")]),
+        dict(env=("IMAGE_TAG=0.1.0", "IMAGE_TAG=latest")),
         ["warning image-tag mlops.env:3 the image may change between two runs: ghcr.io/me/mlops-launch:latest"],
     ),
     "no tag": (
-        dict(mode="single-node", change=lambda o: container(o).update(image="localhost:5000/mlops-launch")),
+        dict(
+            mode="single-node",
+            patch=("    resources:", "    image: localhost:5000/mlops-launch\n    resources:"),
+            change=lambda o: container(o).update(image="localhost:5000/mlops-launch"),
+        ),
         ["warning image-tag mlops.env:3 the image may change between two runs: localhost:5000/mlops-launch"],
     ),
     "a script that there is not": (

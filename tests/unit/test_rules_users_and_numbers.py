@@ -15,15 +15,15 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "the placeholder of the uid": (
         dict(change=lambda o: pod(o)["securityContext"].update(runAsUser="<User ID>")),
         [
-            "error user-number mlops-job-patch.yaml:30 `runAsUser` of Worker is not a whole number: <User ID>",
-            "error user-differs mlops-job-patch.yaml:30 `runAsUser` differs between Launcher and Worker: 1000 and <User ID>",
+            "error user-number mlops-job-patch.yaml:30 `runAsUser` of Worker must be a whole number of 0 or more, "
+            'and not a text: "<User ID>"',
         ],
     ),
     "a gid in quotes": (
         dict(change=lambda o: [pod(o, r)["securityContext"].update(fsGroup="1000") for r in ("Launcher", "Worker")]),
         [
-            'error user-number mlops-job-patch.yaml:15 `fsGroup` of Launcher is not a whole number: "1000"',
-            'error user-number mlops-job-patch.yaml:32 `fsGroup` of Worker is not a whole number: "1000"',
+            'error user-number mlops-job-patch.yaml:15 `fsGroup` of Launcher must be a whole number of 0 or more, and not a text: "1000"',
+            'error user-number mlops-job-patch.yaml:32 `fsGroup` of Worker must be a whole number of 0 or more, and not a text: "1000"',
         ],
     ),
     "no fsGroup": (
@@ -81,7 +81,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "no workers": (
         dict(change=lambda o: o["MPIJob"]["spec"]["mpiReplicaSpecs"]["Worker"].update(replicas=0)),
-        ["error workers mlops-job-patch.yaml:26 the Worker's `replicas` must be 1 or more: 0"],
+        ["error workers mlops-job-patch.yaml:26 the Worker's `replicas` must be a whole number of 1 or more: 0"],
     ),
     "two launchers": (
         dict(change=lambda o: o["MPIJob"]["spec"]["mpiReplicaSpecs"]["Launcher"].update(replicas=2)),
@@ -89,7 +89,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "slots as text": (
         dict(change=lambda o: o["MPIJob"]["spec"].update(slotsPerWorker="two")),
-        ["error slots mlops-job-patch.yaml:7 `slotsPerWorker` must be a whole number of 1 or more: two"],
+        ['error slots mlops-job-patch.yaml:7 `slotsPerWorker` must be a whole number of 1 or more, and not a text: "two"'],
     ),
     "more slots than GPUs": (
         dict(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.files import read_files
@@ -16,7 +17,7 @@ from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.rules.base import Subject
 from mlops_launch.core.rules.registry import RENDER_RULES, RULE_IDS, find_problems
 from mlops_launch.core.workload.kinds import find_workload
-from mlops_launch.core.workload.model import Workload
+from mlops_launch.core.workload.model import mapping
 from mlops_launch.errors import LauncherError, ProcessError, UsageError
 
 
@@ -64,18 +65,31 @@ def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes, 
     try:
         text = render_text(rendered_from, processes)
     except ProcessError as error:
-        return find_problems(_subject(files, None, _reason(error, files, rendered_from), given))
+        return find_problems(_subject(files, _reason(error, files, rendered_from), given))
     return check_rendered(files, text, given)
 
 
 def check_rendered(files: OverlayFiles, text: str, given: Given = NOTHING_GIVEN) -> list[Finding]:
     """Return what is wrong with an overlay that renders to `text`."""
-    workload, reason = _workload(text)
-    return find_problems(_subject(files, workload, reason, given))
+    subject = _subject(files, None, given)
+    try:
+        objects = parse_objects(text)
+        subject = replace(subject, names=_names(objects), workload=find_workload(objects))
+    except LauncherError as error:
+        subject = replace(subject, workload_error=error)
+    return find_problems(subject)
 
 
-def _subject(files: OverlayFiles, workload: Workload | None, reason: str | None, given: Given) -> Subject:
-    return Subject(files, workload, reason, package_of(Path(files.folder), given.package), given.variables)
+def _subject(files: OverlayFiles, reason: str | None, given: Given) -> Subject:
+    return Subject(files, None, reason, package_of(Path(files.folder), given.package), given.variables)
+
+
+def _names(objects: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
+    """Return the names of objects by kind."""
+    found: dict[str, set[str]] = {}
+    for item in objects:
+        found.setdefault(item["kind"], set()).add(str(mapping(item.get("metadata")).get("name")))
+    return {kind: frozenset(names) for kind, names in found.items()}
 
 
 def require_clean(findings: list[Finding]) -> None:
@@ -102,13 +116,6 @@ def _as_error(errors: list[Finding]) -> LauncherError:
     place = f"{first.place}: " if first.place else ""
     rest = f" ({more} more: `mlops-launch check` lists all)" if more else ""
     return LauncherError(f"{place}{first.message}", f"{first.hint}{rest}")
-
-
-def _workload(text: str) -> tuple[Workload | None, str | None]:
-    try:
-        return find_workload(parse_objects(text)), None
-    except LauncherError as error:
-        return None, error.message
 
 
 def _reason(error: ProcessError, files: OverlayFiles, rendered_from: Path) -> str:

@@ -20,6 +20,7 @@ from mlops_launch.contract import (
     PRESET,
     REGISTRY,
 )
+from mlops_launch.core.overlay import known_variables
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.envfile import EnvFile
 from mlops_launch.core.overlay.files import OverlayFiles
@@ -102,14 +103,12 @@ def _env_texts(files: OverlayFiles, changes: Changes, package: Package) -> Itera
 def _require_known(files: OverlayFiles, key: str, model: Model | None) -> None:
     there = {entry.key for file in files.env_files.values() for entry in file.entries}
     settings = set() if model is None or model.settings is None else {*model.by_variable(), *NOT_FLAGS, PRESET}
-    if key in KNOWN_KEYS or key in there or key in settings or key.startswith(LIBRARY_PREFIXES):
+    if key in there or key in settings or known_variables.is_known(key, KNOWN_KEYS, LIBRARY_PREFIXES):
         return
     if key.startswith(FLAG_PREFIX) and not settings:
         return  # nothing is known of this model's settings
     near = did_you_mean(key, {*KNOWN_KEYS, *there, *settings})
-    ways = (
-        "a key that mlops.env has, a setting of the model (`mlops-launch check OVERLAY --settings`), or a variable of Horovod or TensorFlow"
-    )
+    ways = "a key that mlops.env has, a setting of the model (`mlops-launch check OVERLAY --settings`), or a variable of a library"
     raise UsageError(f"unknown key: {key}", f"did you mean `{near}`?" if near else ways)
 
 

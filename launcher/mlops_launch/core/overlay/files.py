@@ -11,6 +11,7 @@ from ruamel.yaml.nodes import Node
 
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.envfile import Entry, EnvFile
+from mlops_launch.core.overlay.patches import OwnPatch, own_patches
 from mlops_launch.core.overlay.reach import Reach, env_names, items, pairs, reach_of
 from mlops_launch.core.path import Path
 from mlops_launch.core.workload import kinds
@@ -93,6 +94,11 @@ class OverlayFiles:
         return {name: EnvFile(self.texts[name]) for name in self.env_file_names or [ENV_FILE] if name in self.texts}
 
     @cached_property
+    def own_patches(self) -> tuple[OwnPatch, ...]:
+        """The items of `patches`, in files and inline."""
+        return own_patches(self)
+
+    @cached_property
     def patch_names(self) -> tuple[str, ...]:
         """The patch files that the kustomization names, in order; those that are missing too."""
         paths = [yamltext.scalar(yamltext.child(patch, "path")) for patch in items(yamltext.child(self.kustomization_tree, "patches"))]
@@ -112,12 +118,16 @@ class OverlayFiles:
         found = [(name, entry) for name, file in self.env_files.items() if (entry := file.entry(key)) is not None]
         return found[-1] if found else None
 
-    def patch_place(self, path: yamltext.Path) -> tuple[str | None, int | None]:
-        """Return the workload patch's name and the line of what it has along `path`."""
-        if self.workload_patch is None:
-            return None, None
-        name, tree = self.workload_patch
-        return name, yamltext.line_of(tree, path)
+    def patch_place(self, path: Path) -> tuple[str | None, int | None]:
+        """Return the file and line of what the overlay's patches have along `path`: the last patch with all of it, else with the most."""
+        best: tuple[int, str, int | None] | None = None
+        for patch in self.own_patches:
+            for tree in patch.documents:
+                if yamltext.scalar(yamltext.child(tree, "kind")) in kinds.names():
+                    depth, line = yamltext.depth_of(tree, path), yamltext.line_of(tree, path)
+                    if best is None or depth > best[0] or depth == best[0] == len(path):
+                        best = depth, patch.file, patch.line if line is None else line + patch.offset
+        return best[1:] if best else (None, None)
 
     def data(self, name: str) -> Any:
         """Return a YAML file's first document as plain data, or None when it does not parse."""

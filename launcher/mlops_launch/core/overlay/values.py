@@ -18,7 +18,7 @@ _FACTORS |= {letter: Decimal(1000) ** power for power, letter in enumerate("MGTP
 _FACTORS |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _REGISTRY = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[a-z0-9._-]+)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(?:@[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{32,})?")
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,15 @@ def require_registry(text: str) -> str:
 
 
 def require_tag(text: str) -> str:
-    """Return `text` when it is an image tag.
+    """Return `text` when it is an image tag, perhaps with a digest behind it.
 
     Raises:
         UsageError: it is not.
     """
     if not _TAG.fullmatch(text):
-        raise UsageError(f"not an image tag: {text}", "letters, digits, `_`, `.` and `-`, at most 128 characters")
+        raise UsageError(
+            f"not an image tag: {text}", "letters, digits, `_`, `.` and `-`, at most 128 characters, perhaps with a digest: 0.1.0@sha256:…"
+        )
     return text
 
 

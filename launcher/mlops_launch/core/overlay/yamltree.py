@@ -136,6 +136,27 @@ def scalar(node: Node | None) -> str | None:
     return str(node.value) if isinstance(node, ScalarNode) else None
 
 
+def values_of(node: Node | None, name: str) -> Iterator[str]:
+    """Yield the scalars that any mapping at or below `node` has under a key."""
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            if key.value == name and isinstance(value, ScalarNode):
+                yield str(value.value)
+            yield from values_of(value, name)
+    elif isinstance(node, SequenceNode):
+        for item in node.value:
+            yield from values_of(item, name)
+
+
+def depth_of(node: Node | None, path: Path) -> int:
+    """Return how many steps of `path` there are below `node`."""
+    for number, step in enumerate(path):
+        node = child(node, step)
+        if node is None:
+            return number
+    return len(path)
+
+
 def line_of(node: Node | None, path: Path) -> int | None:
     """Return the line, from 1, of the deepest key on the way along `path`, or None when not even the first is there."""
     line = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_launch.contract import MODEL_DIR, OUTPUT_DIR
 from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.path import Named, Path
 from mlops_launch.core.rules.silence import Silence
@@ -13,6 +14,7 @@ from mlops_launch.core.settings.model import Package
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.kinds import Kind
 from mlops_launch.core.workload.model import Role, Workload, mapping, mappings
+from mlops_launch.errors import LauncherError
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Subject:
         render_error: why it does not, in one line.
         package: the models, settings, presets and scripts that the overlay belongs to; empty when nothing is known.
         given: variables of one run, over those of the overlay.
+        workload_error: why the rendered objects are not one workload.
+        names: the names of the rendered objects by kind.
         unused_silences: the comments that accept no finding; the registry fills them in when all other rules have run.
         rule_ids: the rules there are, for the same rule.
     """
@@ -54,6 +58,8 @@ class Subject:
     render_error: str | None = None
     package: Package = field(default_factory=Package)
     given: Mapping[str, str] = field(default_factory=dict)
+    workload_error: LauncherError | None = None
+    names: Mapping[str, frozenset[str]] = field(default_factory=dict)
     unused_silences: tuple[Silence, ...] = ()
     rule_ids: frozenset[str] = frozenset()
 
@@ -69,6 +75,18 @@ class Subject:
     def whole_of_kind(self, kind: Kind) -> Workload | None:
         """Return the same when all its roles have their containers."""
         return self.of_kind(kind) if self.workload is not None and len(self.roles) == len(self.workload.roles) else None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether there is a workload with nothing of this package: neither its label, nor a variable of mlops.env, nor an entry point."""
+        if self.workload is None:
+            return False
+        labels = mapping(mapping(self.workload.manifest.get("metadata")).get("labels"))
+        return not (
+            labels.get("app.kubernetes.io/part-of") == "mlops-launch"
+            or any({MODEL_DIR, OUTPUT_DIR} & {*self.variables(role)} for role in self.workload.roles if role.containers)
+            or any("common/entrypoint" in word for role in self.workload.roles if role.containers for word in role.command)
+        )
 
     def variables(self, role: Role) -> dict[str, str]:
         """Return the role's variables, as far as its ConfigMaps are there."""
@@ -105,6 +123,16 @@ class Subject:
 
 def _is_whole(role: Role) -> bool:
     return bool(role.containers) and bool(role.containers[0].get("image"))
+
+
+def all_containers(role: Role) -> list[Mapping[str, Any]]:
+    """Return the role's containers that have an image: that which trains, sidecars, init containers."""
+    return [container for container in [*role.containers, *mappings(role.pod.get("initContainers"))] if container.get("image")]
+
+
+def shown(value: Any) -> str:
+    """Return how a message ends that shows a value which should be a number: a text is called one, and has its quotes."""
+    return f', and not a text: "{value}"' if isinstance(value, str) else f": {value}"
 
 
 def strings(value: Any) -> list[str]:

@@ -21,6 +21,7 @@ from mlops_launch.core.rules.rule import WARNING, rule
     ),
     wrong=in_env("# mlops-launch: ignore image-tag: we always test the newest image\nIMAGE_TAG=0.1.0"),
     right=in_env("# mlops-launch: ignore image-tag: we always test the newest image\nIMAGE_TAG=latest"),
+    any_job=True,
 )
 def without_effect(subject: Subject) -> Iterator[Problem]:
     """Say what is wrong with the comments that accept nothing; the registry finds them."""

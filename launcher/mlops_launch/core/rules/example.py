@@ -13,6 +13,7 @@ Overlay = Literal["multi-node", "single-node"]
 ENV: Final = "mlops.env"
 KUSTOMIZATION: Final = "kustomization.yaml"
 PATCH: Final = "patch"
+RESOURCE: Final = "resource.yaml"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Example:
     Args:
         overlay: the shipped overlay that it belongs to.
         file: `mlops.env` (lines that take the place of those with the same keys), `kustomization.yaml` (fields that are
-            added), `patch` (a further patch of the workload), or a path below models/ (that file of the package).
+            added), `patch` (a further patch of the workload), `resource.yaml` (a further resource), or a path below models/
+            (that file of the package).
         text: the part, without a newline at its end.
     """
 
@@ -39,6 +41,16 @@ def in_env(text: str, overlay: Overlay = "multi-node") -> Example:
 def in_kustomization(text: str, overlay: Overlay = "multi-node") -> Example:
     """Return fields of kustomization.yaml; items of a list that is there already go to its end."""
     return Example(overlay, KUSTOMIZATION, _plain(text))
+
+
+def in_resource(text: str) -> Example:
+    """Return an object that the kustomization lists under `resources`."""
+    return Example("multi-node", RESOURCE, _plain(text))
+
+
+def in_pod_manifest(text: str) -> Example:
+    """Return a part of a patch for the Pod, from its top."""
+    return Example("single-node", PATCH, _plain(text))
 
 
 def in_job(text: str) -> Example:

@@ -75,6 +75,7 @@ def _unknown_in_pod(pod: Node | None) -> Iterator[tuple[str, int, frozenset[str]
         spec:
           slotsPerWorker: 5
         """),
+    any_job=True,
 )
 def _unknown_field(subject: Subject) -> Iterator[Problem]:
     for name in dict.fromkeys(subject.files.patch_names):

@@ -12,7 +12,7 @@ from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.rules.base import Place, Problem, Subject
 from mlops_launch.core.rules.env import entries, meant_key
 from mlops_launch.core.rules.example import in_env
-from mlops_launch.core.rules.mpirun import MPI_JOB
+from mlops_launch.core.rules.mpirun import MPI_JOB, open_mpi_options
 from mlops_launch.core.rules.rule import ERROR, rule
 
 REQUIRED = (REGISTRY, IMAGE_TAG, DATASET_DIR, MODEL_DIR, OUTPUT_DIR, MODEL_NAME, MODEL_SCRIPT)
@@ -40,19 +40,16 @@ def _invalid_name(subject: Subject) -> Iterator[Problem]:
 def is_unknown(subject: Subject, key: str) -> bool:
     """Return whether `key` is none of the overlay's, the trainer's, the libraries' and the system's, and no command names it.
 
-    In a Pod the one process gets every variable, so that a key which resembles no known one may be meant for anything in it.
+    The process of a Pod gets every variable, and horovodrun hands on every one: a key that resembles no known one may be meant for it.
     """
     if known_variables.is_known(key, KNOWN_KEYS, KNOWN_PREFIXES) or not NAME.fullmatch(key):
         return False
     words = [word for role in subject.roles for word in role.command]
     if key in words or any(f"$({key})" in word for word in words):
         return False
-    return (
-        subject.whole_of_kind(MPI_JOB) is not None
-        or subject.workload is None
-        or did_you_mean(key, _NEAR) is not None
-        or _is_near_prefix(key)
-    )
+    job = subject.whole_of_kind(MPI_JOB)
+    is_passed_on = subject.workload is not None and (job is None or open_mpi_options(job) is None)
+    return not is_passed_on or did_you_mean(key, _NEAR) is not None or _is_near_prefix(key)
 
 
 def _is_near_prefix(key: str) -> bool:
@@ -98,8 +95,8 @@ def _unknown_key(subject: Subject) -> Iterator[Problem]:
     explains_render=True,
 )
 def _missing_key(subject: Subject) -> Iterator[Problem]:
-    if not subject.files.env_files:
-        return
+    if not subject.files.env_files or any(file.too_long for file in subject.files.env_files.values()):
+        return  # env-line-length says why
     name = next(iter(subject.files.env_files))
     there = {meant_key(entry) for _, entry in entries(subject)}
     if subject.workload is not None:

@@ -48,6 +48,7 @@ def _dataset_not_mounted(subject: Subject) -> Iterator[Problem]:
     why="The API server refuses the pod.",
     wrong=in_env("DATASET_DIR=/tmp"),
     right=in_env("DATASET_DIR=/datasets"),
+    any_job=True,
 )
 def _mounts_collide(subject: Subject) -> Iterator[Problem]:
     told: set[str] = set()
@@ -107,6 +108,7 @@ def _model_hidden(subject: Subject) -> Iterator[Problem]:
         - name: scratch
           emptyDir: {}
         """),
+    any_job=True,
 )
 def _unmounted_volume(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_launcher
-from mlops_launch.core.rules.mpirun import MPI_JOB, mca_settings, mpirun_options
+from mlops_launch.core.rules.mpirun import MPI_JOB, mca_settings, mpirun_options, open_mpi_options
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 
 _HOST_OPTIONS = frozenset({"--hostfile", "-hostfile", "--machinefile", "-machinefile", "--default-hostfile", "--host", "-host", "-H"})
@@ -79,7 +79,7 @@ def _no_mpirun(subject: Subject) -> Iterator[Problem]:
 )
 def _hostfile(subject: Subject) -> Iterator[Problem]:
     job = subject.whole_of_kind(MPI_JOB)
-    options = mpirun_options(job.main) if job else None
+    options = open_mpi_options(job) if job else None
     if job is None or options is None:
         return
     by_option = any(word.partition("=")[0] in _HOST_OPTIONS for word in options)
@@ -113,7 +113,7 @@ def _hostfile(subject: Subject) -> Iterator[Problem]:
 )
 def _old_names(subject: Subject) -> Iterator[Problem]:
     job = subject.whole_of_kind(MPI_JOB)
-    if job is None:
+    if job is None or open_mpi_options(job) is None:
         return
     settings = mca_settings(subject, job)
     for old, new in _RENAMED.items():
@@ -149,7 +149,7 @@ def _old_names(subject: Subject) -> Iterator[Problem]:
 )
 def _count(subject: Subject) -> Iterator[Problem]:
     job = subject.whole_of_kind(MPI_JOB)
-    for word in (mpirun_options(job.main) or []) if job else []:
+    for word in (open_mpi_options(job) or []) if job else []:
         if job is not None and word.partition("=")[0] in _COUNT_OPTIONS:
             yield Problem(
                 f"mpirun is given a number of ranks: {word}",
@@ -180,7 +180,7 @@ def _count(subject: Subject) -> Iterator[Problem]:
 )
 def _binding(subject: Subject) -> Iterator[Problem]:
     job = subject.whole_of_kind(MPI_JOB)
-    options = mpirun_options(job.main) if job else None
+    options = open_mpi_options(job) if job else None
     if job is None or options is None:
         return
     by_option = next((options[number + 1] for number, word in enumerate(options[:-1]) if word in ("--bind-to", "-bind-to")), None)

@@ -36,7 +36,7 @@ def _policy(job: Workload) -> Mapping[str, object]:
 )
 def _clean_pod_policy(subject: Subject) -> Iterator[Problem]:
     job = subject.whole_of_kind(MPI_JOB)
-    if job is not None and (policy := _policy(job).get("cleanPodPolicy")) not in ("Running", "All"):
+    if job is not None and (policy := _policy(job).get("cleanPodPolicy")) in (None, "None"):
         yield Problem(
             f"finished workers stay and keep their GPUs: cleanPodPolicy {policy or 'is not set'}",
             "set `cleanPodPolicy: Running` under `runPolicy`",
@@ -126,7 +126,7 @@ def _creation_policy(subject: Subject) -> Iterator[Problem]:
     )
     place = subject.at_patch(("spec", "launcherCreationPolicy"))
     workers = job.roles[1].replicas
-    if policy != "WaitForWorkersReady":
+    if policy == "AtStartup":
         yield Problem(
             f"the launcher starts before the workers are ready: {policy}",
             "set `launcherCreationPolicy: WaitForWorkersReady`",

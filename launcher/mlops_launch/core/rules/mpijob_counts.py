@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_launch.core.rules.base import Problem, Subject
+from mlops_launch.core.rules.base import Problem, Subject, shown
 from mlops_launch.core.rules.example import in_job
 from mlops_launch.core.rules.mpirun import MPI_JOB
 from mlops_launch.core.rules.resources import gpu_count
-from mlops_launch.core.rules.rule import ERROR, rule
+from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 from mlops_launch.core.workload.model import is_integer
 from mlops_launch.core.workload.mpijob import LAUNCHER, slots
 
@@ -35,7 +35,7 @@ def _workers(subject: Subject) -> Iterator[Problem]:
     job = subject.of_kind(MPI_JOB)
     for role in job.roles if job is not None else ():
         place = subject.at_patch(("spec", "mpiReplicaSpecs", role.name, "replicas"))
-        if role.name == LAUNCHER and role.replicas != 1:
+        if role.name == LAUNCHER and is_integer(role.replicas) and role.replicas != 1:
             yield Problem(
                 f"the Launcher's `replicas` must be 1: {role.replicas}",
                 "one mpirun starts all ranks: remove the field",
@@ -43,7 +43,7 @@ def _workers(subject: Subject) -> Iterator[Problem]:
             )
         elif not is_integer(role.replicas) or role.replicas < 1:
             yield Problem(
-                f"the {role.name}'s `replicas` must be 1 or more: {role.replicas}",
+                f"the {role.name}'s `replicas` must be a whole number of 1 or more{shown(role.replicas)}",
                 "`mlops-launch set OVERLAY --workers N`",
                 place,
             )
@@ -67,7 +67,7 @@ def _slots(subject: Subject) -> Iterator[Problem]:
     job = subject.of_kind(MPI_JOB)
     if job is not None and (not is_integer(slots(job)) or slots(job) < 1):
         yield Problem(
-            f"`slotsPerWorker` must be a whole number of 1 or more: {slots(job)}",
+            f"`slotsPerWorker` must be a whole number of 1 or more{shown(slots(job))}",
             "`mlops-launch set OVERLAY --slots N`",
             subject.at_patch(("spec", "slotsPerWorker")),
         )
@@ -93,7 +93,7 @@ def _slots(subject: Subject) -> Iterator[Problem]:
         """),
     right=in_job("""
         spec:
-          slotsPerWorker: 1
+          slotsPerWorker: 5
           mpiReplicaSpecs:
             Worker:
               template:
@@ -102,7 +102,7 @@ def _slots(subject: Subject) -> Iterator[Problem]:
                   - name: worker
                     resources:
                       limits:
-                        nvidia.com/gpu: 2
+                        nvidia.com/gpu: 5
         """),
 )
 def _slots_above_gpus(subject: Subject) -> Iterator[Problem]:
@@ -114,5 +114,50 @@ def _slots_above_gpus(subject: Subject) -> Iterator[Problem]:
         yield Problem(
             f"more slots than GPUs per worker: {slots(job)} > {gpus}",
             "one rank per GPU: `mlops-launch set OVERLAY --slots N --gpus N`",
+            subject.at_patch(("spec", "slotsPerWorker")),
+        )
+
+
+@rule(
+    "gpus-above-slots",
+    WARNING,
+    "A worker has more GPUs than slots",
+    why="A rank uses one GPU: the others are reserved and idle.",
+    wrong=in_job("""
+        spec:
+          slotsPerWorker: 1
+          mpiReplicaSpecs:
+            Worker:
+              template:
+                spec:
+                  containers:
+                  - name: worker
+                    resources:
+                      limits:
+                        nvidia.com/gpu: 4
+        """),
+    right=in_job("""
+        spec:
+          slotsPerWorker: 1
+          mpiReplicaSpecs:
+            Worker:
+              template:
+                spec:
+                  containers:
+                  - name: worker
+                    resources:
+                      limits:
+                        nvidia.com/gpu: 1
+        """),
+)
+def _idle(subject: Subject) -> Iterator[Problem]:
+    job = subject.whole_of_kind(MPI_JOB)
+    if job is None or not is_integer(slots(job)):
+        return
+    gpus, count = gpu_count(job.roles[1]), slots(job)
+    if 0 < count < gpus:
+        yield Problem(
+            f"{gpus - count} GPUs per worker would be idle, a rank uses one: {gpus} > {count}",
+            f"`mlops-launch set OVERLAY --slots {gpus}`, or `--gpus {count}`",
             subject.at_patch(("spec", "slotsPerWorker")),
         )

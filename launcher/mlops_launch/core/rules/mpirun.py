@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from mlops_launch.core.rules.base import Subject
-from mlops_launch.core.workload.model import Role, Workload
+from mlops_launch.core.workload.model import Role, Workload, mapping
 from mlops_launch.core.workload.mpijob import MPIJob
 
 MPI_JOB: Final = MPIJob()
@@ -36,6 +36,16 @@ def mpirun_options(role: Role) -> list[str] | None:
         return None
     end = next((number for number, word in enumerate(words) if number > start and _PROGRAM.fullmatch(word)), len(words))
     return words[start + 1 : end]
+
+
+def open_mpi_options(job: Workload) -> list[str] | None:
+    """Return the same where Open MPI's own program starts the ranks; None for horovodrun and for other implementations.
+
+    horovodrun exports every variable (horovod/runner/mpi_run.py), takes its number of ranks from `-np`, and places and binds itself.
+    """
+    words = command_words(job.main)
+    is_other = mapping(job.manifest.get("spec")).get("mpiImplementation") not in (None, "OpenMPI")
+    return None if is_other or any(PurePosixPath(word).name == "horovodrun" for word in words) else mpirun_options(job.main)
 
 
 def mca_settings(subject: Subject, job: Workload) -> dict[str, str]:

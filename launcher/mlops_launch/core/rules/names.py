@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mlops_launch.contract import IMAGE_TAG, MODEL_DIR, MODEL_SCRIPT, REGISTRY
@@ -15,28 +16,45 @@ from mlops_launch.core.workload import kinds
 _PLACEHOLDER_REGISTRIES = ("registry.example.com", "example.com", "registry", "<")
 
 
+# mpi-operator also makes a Service of the name: DNS-1035, which starts with a letter.
+_HOST = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+# A Pod's own name: a DNS subdomain.
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+
 @rule(
     "name-length",
     ERROR,
-    "A pod's name is too long or not a DNS label",
+    "A name of the workload or its pods is not valid",
     why=(
-        "`<name>-worker-N` must be a DNS label of at most 63 characters; "
-        "mpi-operator then gives an event and no condition, and the job waits forever."
+        "mpi-operator needs a DNS label that starts with a letter and has, together with `-worker-N`, at most 63 characters; "
+        "else it gives an event and no condition, and the job waits forever. A Pod's name may have dots and 253 characters."
     ),
     wrong=in_kustomization("namePrefix: images-of-the-vision-group-on-the-second-floor-"),
     right=in_kustomization("namePrefix: vision-"),
+    any_job=True,
 )
 def _pod_name(subject: Subject) -> Iterator[Problem]:
     job = subject.workload
     if job is None:
         return
     last = kinds.lookup(job.kind).longest_pod(job)
-    if not is_dns_label(last):
-        yield Problem(
-            f"a pod cannot have this name of {len(last)} characters: {last}",
-            "lower-case letters, digits and `-`, at most 63 characters together with `-worker-N`",
-            subject.at_patch(("metadata", "name")),
-        )
+    if last == job.name:
+        is_right, hint = len(last) <= 253 and _SUBDOMAIN.fullmatch(last), "lower-case letters, digits, `-` and `.`, at most 253 characters"
+    else:
+        is_right = _HOST.fullmatch(last)
+        hint = "lower-case letters, digits and `-`, a letter first, at most 63 characters together with `-worker-N`"
+    if not is_right:
+        yield Problem(f"a pod cannot have this name of {len(last)} characters: {last}", hint, _at_name(subject))
+
+
+def _at_name(subject: Subject) -> Place:
+    """Return where the name comes from: the kustomization's prefix or suffix, else the patch."""
+    tree = subject.files.kustomization_tree
+    for field in ("namePrefix", "nameSuffix"):
+        if yamltext.child(tree, field) is not None:
+            return Place(subject.files.kustomization, yamltext.line_of(tree, (field,)))
+    return subject.at_patch(("metadata", "name"))
 
 
 @rule(
@@ -46,6 +64,7 @@ def _pod_name(subject: Subject) -> Iterator[Problem]:
     why="The API server refuses it.",
     wrong=in_kustomization("namespace: My_Space"),
     right=in_kustomization("namespace: my-space"),
+    any_job=True,
 )
 def _namespace(subject: Subject) -> Iterator[Problem]:
     tree = subject.files.kustomization_tree

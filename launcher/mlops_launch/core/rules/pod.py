@@ -17,6 +17,7 @@ from mlops_launch.core.workload.pod import Pod
     why="Always is the default of Kubernetes.",
     wrong=in_pod("restartPolicy: Always"),
     right=in_pod("restartPolicy: Never"),
+    any_job=True,
 )
 def _restart_always(subject: Subject) -> Iterator[Problem]:
     pod = subject.of_kind(Pod())

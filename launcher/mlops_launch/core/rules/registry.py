@@ -9,39 +9,47 @@ from typing import Final
 from mlops_launch.core.finding import Finding
 from mlops_launch.core.rules import (
     comments,
+    devices,
     env,
+    field_types,
     fields,
+    images,
     keys,
     mounts,
     mpi,
+    mpi_copies,
+    mpi_operator,
     mpijob,
     mpijob_counts,
     names,
     paths,
     pod,
     pods,
+    references,
     resources,
     security,
     settings,
+    shell,
     syntax,
     users,
     variables,
+    workloads,
 )
 from mlops_launch.core.rules.base import Subject
-from mlops_launch.core.rules.example import ENV, KUSTOMIZATION, Example
+from mlops_launch.core.rules.example import ENV, KUSTOMIZATION, RESOURCE, Example
 from mlops_launch.core.rules.rule import Rule, rules_of
 from mlops_launch.core.rules.silence import accept, read_silences
 
 TOPICS: Final = {
-    "YAML and kustomize": (syntax, fields),
-    "mlops.env": (env, keys),
+    "YAML and kustomize": (syntax, fields, field_types, workloads),
+    "mlops.env": (env, shell, keys),
     "Folders and volumes": (paths, mounts),
     "Users": (users,),
-    "Counts and resources": (resources, mpijob_counts),
-    "MPI": (mpi, mpijob),
-    "Variables": (variables,),
+    "Counts and resources": (resources, devices, mpijob_counts, mpi_copies),
+    "MPI": (mpi, mpijob, mpi_operator),
+    "Variables": (variables, references),
     "Pods": (pods, pod, security),
-    "Names, images and scripts": (names,),
+    "Names, images and scripts": (names, images),
     "Models, settings and presets": (settings,),
     "Accepted findings": (comments,),
 }
@@ -87,13 +95,17 @@ def to_markdown() -> str:
 
 
 _LONGEST_EXAMPLE: Final = 4000
-_PLACES: Final = {ENV: ("mlops.env", "ini"), KUSTOMIZATION: ("kustomization.yaml", "yaml")}
+_PLACES: Final = {
+    ENV: ("`mlops.env`", "ini"),
+    KUSTOMIZATION: ("`kustomization.yaml`", "yaml"),
+    RESOURCE: ("a file under `resources`", "yaml"),
+}
 
 
 def _block(title: str, example: Example) -> Iterator[str]:
-    patch = "pod-patch.yaml" if example.overlay == "single-node" else "mlops-job-patch.yaml"
-    place, language = _PLACES.get(example.file, (example.file, "python") if example.file.endswith(".py") else (patch, "yaml"))
+    patch = "`pod-patch.yaml`" if example.overlay == "single-node" else "`mlops-job-patch.yaml`"
+    place, language = _PLACES.get(example.file, (f"`{example.file}`", "python") if example.file.endswith(".py") else (patch, "yaml"))
     text = example.text.replace("\ufeff", "<U+FEFF>").replace("\r", "<CR>")
     if len(text) > _LONGEST_EXAMPLE:
         text = f"{text[:40]}… ({len(text):,} characters)"
-    yield from ("", f"{title}, in `{place}`:", "", f"```{language}", text, "```")
+    yield from ("", f"{title}, in {place}:", "", f"```{language}", text, "```")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,11 @@ from mlops_launch.core.rules.example import in_container
 from mlops_launch.core.rules.rule import ERROR, rule
 from mlops_launch.core.workload.model import Role, mapping
 
+# What a rank computes on, of any vendor.
+ACCELERATOR = re.compile(r".+/(?:gpu(?:\.shared)?|mig-.+|gaudi|i915|xe|tpu|neuron(?:core)?|Ascend.+)")
 
-def _resources(role: Role) -> Iterator[tuple[str, str, str, Any]]:
+
+def resources_of(role: Role) -> Iterator[tuple[str, str, str, Any]]:
     """Yield container, `limits` or `requests`, resource and its value."""
     for container in role.containers:
         for part in ("limits", "requests"):
@@ -30,8 +34,8 @@ def gpu_count(role: Role) -> int:
     name = str(role.containers[0].get("name"))
     counts = [
         value
-        for container, part, resource, value in _resources(role)
-        if container == name and part == "limits" and resource.endswith("/gpu")
+        for container, part, resource, value in resources_of(role)
+        if container == name and part == "limits" and ACCELERATOR.fullmatch(resource)
     ]
     return sum(int(str(value)) for value in counts if str(value).isdigit())
 
@@ -51,10 +55,11 @@ def gpu_count(role: Role) -> int:
           limits:
             nvidia.com/gpu: 1
         """),
+    any_job=True,
 )
 def _device_count(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        for container, part, resource, value in _resources(role):
+        for container, part, resource, value in resources_of(role):
             if _is_device(resource) and not str(value).isdigit():
                 yield Problem(
                     f"`{resource}` of {role.name} is not a whole number of 0 or more: {value}",
@@ -80,10 +85,11 @@ def _device_count(subject: Subject) -> Iterator[Problem]:
           limits:
             nvidia.com/gpu: 2
         """),
+    any_job=True,
 )
 def _device_request(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        found = {(container, part, resource): value for container, part, resource, value in _resources(role)}
+        found = {(container, part, resource): value for container, part, resource, value in resources_of(role)}
         for (container, part, resource), value in found.items():
             limit = found.get((container, "limits", resource))
             if part == "requests" and _is_device(resource) and str(limit) != str(value):
@@ -109,10 +115,11 @@ def _device_request(subject: Subject) -> Iterator[Problem]:
           limits:
             memory: 8Gi
         """),
+    any_job=True,
 )
 def _quantity(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        for container, part, resource, value in _resources(role):
+        for container, part, resource, value in resources_of(role):
             if not _is_device(resource) and parse_quantity(str(value)) is None:
                 yield Problem(
                     f"`{resource}` in {part} of {role.name} is not a quantity: {value}",
@@ -140,10 +147,11 @@ def _quantity(subject: Subject) -> Iterator[Problem]:
           limits:
             cpu: 8
         """),
+    any_job=True,
 )
 def _request_above_limit(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        found = {(container, part, resource): value for container, part, resource, value in _resources(role)}
+        found = {(container, part, resource): value for container, part, resource, value in resources_of(role)}
         for (container, part, resource), value in found.items():
             limit = parse_quantity(str(found.get((container, "limits", resource))))
             request = parse_quantity(str(value))

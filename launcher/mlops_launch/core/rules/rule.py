@@ -29,6 +29,7 @@ class Rule:
         wrong: an example in which this rule finds something, and no other rule does.
         right: its twin in which no rule finds anything.
         explains_render: what it finds may be why an overlay does not render, and says so better than kubectl.
+        any_job: whether it holds for a workload that was not made from this package too.
         check: the rule itself.
     """
 
@@ -39,10 +40,13 @@ class Rule:
     wrong: Example
     right: Example
     explains_render: bool
+    any_job: bool
     check: Check
 
     def findings(self, subject: Subject) -> Iterator[Finding]:
         """Yield what the rule finds."""
+        if subject.is_foreign and not self.any_job:
+            return
         for problem in self.check(subject):
             yield Finding(self.id, self.severity, problem.message, problem.hint, problem.place.file, problem.place.line)
 
@@ -53,12 +57,20 @@ class Rule:
 
 
 def rule(
-    id: str, severity: Severity, summary: str, *, why: str, wrong: Example, right: Example, explains_render: bool = False
+    id: str,
+    severity: Severity,
+    summary: str,
+    *,
+    why: str,
+    wrong: Example,
+    right: Example,
+    explains_render: bool = False,
+    any_job: bool = False,
 ) -> Callable[[Check], Rule]:
     """Turn the function below into a `Rule`; the arguments are the fields of that class."""
 
     def decorate(check: Check) -> Rule:
-        return Rule(id, severity, summary, why, wrong, right, explains_render, check)
+        return Rule(id, severity, summary, why, wrong, right, explains_render, any_job, check)
 
     return decorate
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from mlops_launch.core.path import Named
-from mlops_launch.core.rules.base import Problem, Subject, strings
+from mlops_launch.core.rules.base import Problem, Subject, all_containers, strings
 from mlops_launch.core.rules.example import in_container, in_pod
 from mlops_launch.core.rules.rule import WARNING, rule
-from mlops_launch.core.workload.model import Role, mapping, mappings
+from mlops_launch.core.workload.model import mapping
 
 _RESTRICTED = "A namespace that enforces Pod Security `restricted` refuses the pod. See https://kubernetes.io/docs/concepts/security/pod-security-standards/"
 _ALLOWED_VOLUMES = frozenset({"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"})
-
-
-def _all_containers(role: Role) -> list[Mapping[str, Any]]:
-    return [container for container in [*role.containers, *mappings(role.pod.get("initContainers"))] if container.get("image")]
 
 
 @rule(
@@ -36,8 +31,9 @@ def _all_containers(role: Role) -> list[Mapping[str, Any]]:
 def _non_root(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
         of_pod = mapping(role.pod.get("securityContext")).get("runAsNonRoot")
-        for container in _all_containers(role):
-            if mapping(container.get("securityContext")).get("runAsNonRoot", of_pod) is not True:
+        for container in all_containers(role):
+            value = mapping(container.get("securityContext")).get("runAsNonRoot", of_pod)
+            if value is not True and not isinstance(value, str):  # a text: field-type
                 yield Problem(
                     f"container of {role.name} without `runAsNonRoot: true`: {container.get('name')}",
                     "set it in the pod's `securityContext`",
@@ -63,7 +59,7 @@ def _non_root(subject: Subject) -> Iterator[Problem]:
 )
 def _capabilities(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        for container in _all_containers(role):
+        for container in all_containers(role):
             found = mapping(mapping(container.get("securityContext")).get("capabilities"))
             added = [name for name in strings(found.get("add")) if name != "NET_BIND_SERVICE"]
             place = subject.at_pod(role, "containers", Named(str(container.get("name"))), "securityContext", "capabilities")
@@ -97,7 +93,7 @@ def _capabilities(subject: Subject) -> Iterator[Problem]:
 )
 def _escalation(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        for container in _all_containers(role):
+        for container in all_containers(role):
             context = mapping(container.get("securityContext"))
             place = subject.at_pod(role, "containers", Named(str(container.get("name"))), "securityContext")
             if context.get("allowPrivilegeEscalation") is not False or context.get("privileged"):
@@ -127,7 +123,7 @@ def _escalation(subject: Subject) -> Iterator[Problem]:
 def _seccomp(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
         of_pod = mapping(role.pod.get("securityContext")).get("seccompProfile")
-        for container in _all_containers(role):
+        for container in all_containers(role):
             profile = mapping(mapping(container.get("securityContext")).get("seccompProfile", of_pod))
             if profile.get("type") not in ("RuntimeDefault", "Localhost"):
                 yield Problem(
@@ -199,7 +195,7 @@ def _host(subject: Subject) -> Iterator[Problem]:
 )
 def _writable_root(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
-        for container in _all_containers(role):
+        for container in all_containers(role):
             if mapping(container.get("securityContext")).get("readOnlyRootFilesystem") is not True:
                 yield Problem(
                     f"container of {role.name} with a writable root file system: {container.get('name')}",

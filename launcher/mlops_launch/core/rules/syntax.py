@@ -68,6 +68,7 @@ _FIELDS = frozenset(
           slotsPerWorker: 1
         """),
     explains_render=True,
+    any_job=True,
 )
 def _yaml_error(subject: Subject) -> Iterator[Problem]:
     for name, error in subject.files.syntax_errors.items():
@@ -89,6 +90,7 @@ def _yaml_error(subject: Subject) -> Iterator[Problem]:
         spec:
           slotsPerWorker: 5
         """),
+    any_job=True,
 )
 def _duplicate_key(subject: Subject) -> Iterator[Problem]:
     for name, trees in subject.files.trees.items():
@@ -115,6 +117,7 @@ def _duplicate_key(subject: Subject) -> Iterator[Problem]:
         - pairs:
             team: vision
         """),
+    any_job=True,
 )
 def _deprecated_field(subject: Subject) -> Iterator[Problem]:
     for key, line in _fields(subject):
@@ -134,6 +137,7 @@ def _deprecated_field(subject: Subject) -> Iterator[Problem]:
     wrong=in_kustomization("namespce: team-a"),
     right=in_kustomization("namespace: team-a"),
     explains_render=True,
+    any_job=True,
 )
 def _unknown_field(subject: Subject) -> Iterator[Problem]:
     for key, line in _fields(subject):
@@ -165,6 +169,7 @@ def _unknown_field(subject: Subject) -> Iterator[Problem]:
               value: 5
         """),
     explains_render=True,
+    any_job=True,
 )
 def _missing_file(subject: Subject) -> Iterator[Problem]:
     tree = subject.files.kustomization_tree
@@ -185,6 +190,7 @@ def _missing_file(subject: Subject) -> Iterator[Problem]:
     why="Neither `kubectl apply -k` nor this program can use it. Shown when no other rule has named the cause.",
     wrong=in_kustomization("namePrefix: [team-a-]"),
     right=in_kustomization("namePrefix: team-a-"),
+    any_job=True,
 )
 def does_not_render(subject: Subject) -> Iterator[Problem]:
     """Say why kubectl fails, in its own words; left out when a rule that explains it has found something."""

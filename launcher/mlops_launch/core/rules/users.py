@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mlops_launch.core.overlay.values import LARGEST_ID
 from mlops_launch.core.path import Named
-from mlops_launch.core.rules.base import Problem, Subject
+from mlops_launch.core.rules.base import Problem, Subject, shown
 from mlops_launch.core.rules.example import in_container, in_launcher, in_pod
 from mlops_launch.core.rules.rule import ERROR, rule
 from mlops_launch.core.workload.model import is_integer, mapping
 
+# What kubectl says when the replacements do not find the uid or gid that they copy.
+_NO_SOURCE = re.compile(r"fieldPath `(?P<path>spec(?:\.\w+\.(?P<role>\w+)\.template\.spec)?)\.securityContext\.(?P<field>\w+)` is missing")
 _FIELDS = ("runAsUser", "runAsGroup", "fsGroup")
 
 
@@ -33,9 +36,8 @@ def _ids_are_numbers(subject: Subject) -> Iterator[Problem]:
         for field in _FIELDS:
             value = mapping(role.pod.get("securityContext")).get(field)
             if value is not None and not (is_integer(value) and 0 <= value <= LARGEST_ID):
-                shown = f'"{value}"' if isinstance(value, str) and value.isdigit() else value
                 yield Problem(
-                    f"`{field}` of {role.name} is not a whole number: {shown}",
+                    f"`{field}` of {role.name} must be a whole number of 0 or more{shown(value)}",
                     "write the number that `id -u` or `id -g` prints, without quotes",
                     subject.at_pod(role, "securityContext", field),
                 )
@@ -54,16 +56,18 @@ def _ids_are_numbers(subject: Subject) -> Iterator[Problem]:
         securityContext:
           fsGroup: 1000
         """),
+    explains_render=True,
 )
 def _user_is_set(subject: Subject) -> Iterator[Problem]:
+    hint = "set it: `mlops-launch set OVERLAY --user $(id -u):$(id -g)`"
     for role in subject.workload.roles if subject.workload else ():
         for field in _FIELDS:
             if mapping(role.pod.get("securityContext")).get(field) is None:
-                yield Problem(
-                    f"{role.name} has no `{field}`",
-                    "set it: `mlops-launch set OVERLAY --user $(id -u):$(id -g)`",
-                    subject.at_pod(role, "securityContext"),
-                )
+                yield Problem(f"{role.name} has no `{field}`", hint, subject.at_pod(role, "securityContext"))
+    match = _NO_SOURCE.search(subject.render_error or "")
+    if match is not None:
+        path = (*match["path"].split("."), "securityContext")
+        yield Problem(f"{match['role'] or 'the workload'} has no `{match['field']}`", hint, subject.at_patch(path))
 
 
 @rule(
@@ -108,7 +112,7 @@ def _same_user(subject: Subject) -> Iterator[Problem]:
     roles = subject.workload.roles if subject.workload else ()
     for other in roles[1:]:
         for field, left, right in zip(_FIELDS, roles[0].user, other.user, strict=True):
-            if left != right:
+            if left != right and is_integer(left) and is_integer(right):
                 yield Problem(
                     f"`{field}` differs between {roles[0].name} and {other.name}: {left} and {right}",
                     "give both the same: there is one passwd line, and both write to the same output folder",

@@ -8,11 +8,11 @@ from fnmatch import fnmatchcase
 from mlops_launch.contract import KEYS_NOT_FOR_RANKS
 from mlops_launch.core.overlay.envfile import NAME
 from mlops_launch.core.rules.base import Problem, Subject
-from mlops_launch.core.rules.example import in_env, in_worker
+from mlops_launch.core.rules.example import in_env
 from mlops_launch.core.rules.keys import is_unknown
-from mlops_launch.core.rules.mpirun import MPI_JOB, mpirun_options
+from mlops_launch.core.rules.mpirun import MPI_JOB, mpirun_options, open_mpi_options
 from mlops_launch.core.rules.rule import ERROR, rule
-from mlops_launch.core.workload.model import Role, mapping, mappings
+from mlops_launch.core.workload.model import Role, mappings
 
 # What mpirun and ssh themselves read, and what every process has of its own.
 _PLUMBING = ("HOME", "PATH", "USER", "LANG", "LC_*", "TZ", "HOSTNAME", "PRTE_*", "OMPI_*", "PMIX_*")
@@ -43,7 +43,7 @@ def _names(subject: Subject, role: Role) -> list[str]:
 )
 def _not_exported(subject: Subject) -> Iterator[Problem]:
     job = subject.whole_of_kind(MPI_JOB)
-    if job is None or mpirun_options(job.main) is None:
+    if job is None or open_mpi_options(job) is None:
         return
     patterns = [*exports(job.main), *_PLUMBING, *KEYS_NOT_FOR_RANKS]
     for name in _names(subject, job.main):
@@ -56,40 +56,3 @@ def _not_exported(subject: Subject) -> Iterator[Problem]:
                 f"add `-x {name}` to the launcher's command; ssh starts with an empty environment",
                 subject.at_variable(name) if in_env_file else subject.at_pod(job.main, "containers"),
             )
-
-
-@rule(
-    "configmap-missing",
-    ERROR,
-    "A ConfigMap that a pod names is not rendered",
-    why="The pod would wait for it forever.",
-    wrong=in_worker("""
-        volumes:
-        - name: labels
-          configMap:
-            name: labels
-        """),
-    right=in_worker("""
-        volumes:
-        - name: labels
-          configMap:
-            name: labels
-            optional: true
-        """),
-)
-def _unresolved(subject: Subject) -> Iterator[Problem]:
-    if subject.workload is None:
-        return
-    known = subject.workload.config_maps
-    for role in subject.roles:
-        sources = [mapping(entry.get("configMapRef")) for container in role.containers for entry in mappings(container.get("envFrom"))]
-        sources += [mapping(volume.get("configMap")) for volume in mappings(role.pod.get("volumes"))]
-        for source in sources:
-            if source and str(source.get("name")) not in known and not source.get("optional"):
-                yield Problem(
-                    f"{role.name} names a ConfigMap that is not rendered: {source.get('name')}",
-                    "the generator gives names a hash; `name-reference.yaml` of the base rewrites them: does the overlay still include it?",
-                    subject.at_pod(role, "volumes")
-                    if source in [mapping(v.get("configMap")) for v in mappings(role.pod.get("volumes"))]
-                    else subject.at_pod(role, "containers"),
-                )

@@ -14,6 +14,9 @@ KubernetesObject = Mapping[str, Any]
 # Kinds of volume that hold what the pod itself is given or writes, and that end with it.
 _OF_A_POD = frozenset({"emptyDir", "configMap", "secret", "projected", "downwardAPI", "ephemeral"})
 
+# The names that the bases give to the container that trains.
+_TRAINING = ("launcher", "worker", "training")
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -62,8 +65,8 @@ class Role:
 
     @property
     def containers(self) -> list[Mapping[str, Any]]:
-        """The containers; the first one trains."""
-        return mappings(self.pod.get("containers"))
+        """The containers, that which trains first: the one with a name of the base's, for kustomize puts what a patch adds in front."""
+        return sorted(mappings(self.pod.get("containers")), key=lambda container: container.get("name") not in _TRAINING)
 
     @property
     def container(self) -> Mapping[str, Any]:
