@@ -6,12 +6,14 @@ import math
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from common.checkpoint import Checkpoints
 from common.comm import Comm
 from common.errors import TrainingError
 from common.output import OutputFolder, say, talk
 from common.recorder import Recorder, SampleTrace
+from common.stall import StallWatch
 from common.stopping import StopRequest
 from common.training.evaluation import evaluate
 from common.training.model import Model, parameter_count
@@ -19,7 +21,7 @@ from common.training.plan import make_plan, require_divisible
 from common.training.settings import Settings
 from common.training.source import Source
 from common.training.state import State
-from common.training.step import StepFigures, make_evaluation_step, make_momentum, make_train_step
+from common.training.step import EvaluationFigures, StepFigures, make_evaluation_step, make_momentum, make_train_step
 from mlops_launch.contract import RESULT, RESULT_FILE, ExitCode, Value, format_fields
 
 
@@ -36,14 +38,15 @@ def train(model: Model, settings: Settings, comm: Comm, stop: StopRequest, threa
     if training.repeat_result(step):
         return ExitCode.SUCCESS
     training.record_from(step)
-    if training.lacks_evaluation(step) and not training.evaluate(step):
-        return training.stopped(step)
-    step, asked = training.run(step)
-    if asked:
-        return training.stopped(step)
-    training.write_result(step, time.monotonic() - started)
-    # Horovod: leave together; the first rank to end gets the others killed.
-    comm.barrier()
+    with training.watch:
+        if training.lacks_evaluation(step) and not training.evaluate(step):
+            return training.stopped(step)
+        step, asked = training.run(step)
+        if asked:
+            return training.stopped(step)
+        training.write_result(step, time.monotonic() - started)
+        # Horovod: leave together; the first rank to end gets the others killed.
+        comm.barrier()
     return ExitCode.SUCCESS
 
 
@@ -64,6 +67,7 @@ class Training:
         fingerprint = settings.for_resume() | {"data": self.source.fingerprint}
         checkpoints = Checkpoints(Path(settings.output_dir), fingerprint, settings.keep_checkpoints)
         self.state = State(self.network, momentum, checkpoints, comm)
+        self.watch = StallWatch(comm.rank, comm.hosts, talk)
 
     def describe(self, step: int) -> None:
         """Say what is going to happen, once, before the first step."""
@@ -113,6 +117,7 @@ class Training:
                 asked = figures.stop > 0 and not self.plan.is_last(step)
                 if asked or self.plan.is_saved(step):
                     self.state.save(step)
+                    self.watch.beat(step)
                     self.recorder.pause()
                 # An evaluation that is left out or broken off is caught up on when the training is resumed.
                 if asked or (self.plan.is_evaluated(step) and not self.evaluate(step)):
@@ -127,14 +132,21 @@ class Training:
                 "lower MLOPS_BASE_LEARNING_RATE or lengthen the warm-up",
                 ExitCode.DIVERGED,
             )
+        self.watch.beat(step)
         self.recorder.count(figures.loss, figures.top1, figures.images)
         if step % self.settings.log_steps == 0 or self.plan.is_last(step):
             self.recorder.write_step(step, self.plan.total_steps, self.plan.epoch(step), learning_rate, self.settings.global_batch)
 
     def evaluate(self, step: int) -> bool:
         """Evaluate after `step` and write the figures; return False when a rank was asked to stop meanwhile."""
+
+        def watched(images: Any, labels: Any) -> EvaluationFigures:
+            figures = self.evaluation_step(images, labels)
+            self.watch.beat(step)
+            return figures
+
         self.state.average()
-        figures = evaluate(self.source, self.evaluation_step, self.comm, self.stop)
+        figures = evaluate(self.source, watched, self.comm, self.stop)
         if figures is None:
             return False
         self.recorder.write_evaluation(step, self.plan.epoch(step), figures)
