@@ -13,14 +13,7 @@ from hypothesis import strategies as st
 from mlops_launch.core.log import stream as logstream
 from mlops_launch.core.log.pieces import Gap, Mark, Piece
 from mlops_launch.core.log.stream import LogStream
-
-
-def stamp(nanoseconds: int, zone: str = "Z") -> str:
-    return f"2026-01-02T03:04:{nanoseconds // 10**9:02d}.{nanoseconds % 10**9:09d}{zone}"
-
-
-def line(nanoseconds: int, text: str) -> bytes:
-    return f"{stamp(nanoseconds)} {text}\n".encode()
+from tests.unit.logs import WRITES, Clock, judge, line, stamp
 
 
 def text_of(found: list[Piece]) -> bytes:
@@ -233,9 +226,6 @@ class Server:
         self.file += lines
 
 
-NOISE = st.sampled_from([b"", b"\r", b" 10%|#\r100%|##", b"\xff\xfe", b"\x00\x1b[2J", b"\x0b\x0c\xc2\x85", b"long " * 9, b"longer " * 30])
-CLOCK = st.one_of(st.integers(0, 700_000_000), st.just(0), st.integers(-(10**10), 10**10))
-WRITES = st.lists(st.tuples(CLOCK, NOISE | st.binary(max_size=20).map(lambda data: data.replace(b"\n", b""))), max_size=6)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("write"), WRITES),
@@ -266,7 +256,7 @@ class Following:
         self.server, self.log, self.cut = Server(), LogStream(), cut
         self.got: list[Piece] = []
         self.connection = b""  # what this connection has still to bring
-        self.clock, self.number = 30 * 10**9, 0
+        self.clock = Clock()
         self.late = False  # the first connection that brought a line was not the first of all: lines before it are nobody's to tell
         self.log.begin()
 
@@ -286,13 +276,10 @@ class Following:
         if not self.log.synced:
             self.snapshot()
         self.got += self.log.end()
-        self.judge()
+        judge(self.server.written, self.got, self.late)
 
     def write(self, lines: list[tuple[int, bytes]]) -> None:
-        written = []
-        for pause, text in lines:
-            self.clock, self.number = min(max(0, self.clock + pause), 60 * 10**9 - 1), self.number + 1
-            written.append(stamp(self.clock).encode() + f" {self.number:05d} ".encode() + text + b"\n")
+        written = self.clock.lines(lines)
         self.server.write(written)
         self.connection += b"".join(written)
 
@@ -317,24 +304,6 @@ class Following:
         for begin in range(0, len(data), self.cut):
             self.got += self.log.feed(data[begin : begin + self.cut])
         self.got += self.log.settle()
-
-    def judge(self) -> None:
-        """Every line came once, whole and in order, but for those at a gap and those before the first."""
-        lines = [piece.partition(b" ")[2] for piece in self.server.written]
-        place, gap_before = 0, self.late
-        open_line = b""  # a line of which a part has come
-        for piece in self.got:
-            if isinstance(piece, Gap):
-                gap_before, open_line = True, b""
-                continue
-            for part in (open_line + piece).split(b"\n")[:-1]:
-                found = lines.index(part + b"\n", place) if part + b"\n" in lines[place:] else None
-                assert found is not None, f"doubled, damaged or out of order: {part!r}"
-                assert found == place or gap_before, f"lost without a gap: {lines[place:found]}"
-                place, gap_before = found + 1, False
-            open_line = (open_line + piece).rpartition(b"\n")[2]
-        assert not open_line, f"the end of a line is lost without a gap: {open_line!r}"
-        assert place == len(lines) or gap_before, f"lost without a gap: {lines[place:]}"
 
 
 def test_a_million_lines_take_no_longer_than_kubectl_needs() -> None:
