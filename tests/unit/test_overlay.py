@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_launch.core.overlay import yamltree as yamltext
-from mlops_launch.core.overlay.yamledit import get_value, set_value
+from mlops_launch.core.overlay.yamledit import YamlText
 from mlops_launch.core.overlay.yamltree import Named
 from mlops_launch.errors import LauncherError
 
@@ -67,9 +67,9 @@ LIMITS = ("spec", "containers", Named("worker"), "resources", "limits")
     ],
 )
 def test_sets_a_value_in_place(before: str, path: yamltext.Path, value: int | str, after: str) -> None:
-    assert set_value(before, path, value) == after
-    assert get_value(after, path) == value
-    assert set_value(after, path, value) == after
+    assert YamlText(before).with_value(path, value).text == after
+    assert YamlText(after).get(path) == value
+    assert YamlText(after).with_value(path, value).text == after
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_sets_a_value_in_place(before: str, path: yamltext.Path, value: int | st
 )
 def test_refuses_what_it_cannot_set_safely(text: str, path: yamltext.Path, message: str) -> None:
     with pytest.raises(LauncherError) as caught:
-        set_value(text, path, 5)
+        YamlText(text).with_value(path, 5)
     assert caught.value.message == message
 
 
@@ -134,11 +134,11 @@ def test_an_edit_changes_one_value_and_keeps_every_other_line(body: str, end: st
     text = body + end
     loaded = yamltext.load(text)
     path = (*data.draw(st.sampled_from(places(loaded))), data.draw(NAMES))
-    if isinstance(get_value(text, path), dict):
+    if isinstance(YamlText(text).get(path), dict):
         return
-    edited = set_value(text, path, value)
+    edited = YamlText(text).with_value(path, value).text
     assert yamltext.load(edited) == with_value(loaded, path, value)
-    assert set_value(edited, path, value) == edited
+    assert YamlText(edited).with_value(path, value).text == edited
     comments = [line for line in text.splitlines() if line.strip().startswith("#") or not line.strip()]
     assert [line for line in edited.splitlines() if line.strip().startswith("#") or not line.strip()] == comments
     changed = [line for line in text.splitlines() if line not in edited.splitlines()]

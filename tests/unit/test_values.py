@@ -53,40 +53,40 @@ def test_a_quantity(text: str, number: Decimal) -> None:
 def test_no_quantity(text: str) -> None:
     assert values.parse_quantity(text) is None
     with pytest.raises(UsageError, match="not a quantity for memory"):
-        values.require_quantity(text, "memory")
+        values.MEMORY.require(text)
 
 
 def test_nothing_is_no_quantity_to_ask_for() -> None:
     with pytest.raises(UsageError, match="not a quantity for CPU: 0"):
-        values.require_quantity("0", "CPU")
+        values.CPU.require("0")
 
 
 @pytest.mark.parametrize("name", ["a", "team-a", "9", "a" * 63])
 def test_a_namespace(name: str) -> None:
-    assert values.require_namespace(name) == name
+    assert values.NAMESPACE.require(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "Team", "a_b", "-a", "a-", "a.b", "a" * 64])
 def test_no_namespace(name: str) -> None:
     with pytest.raises(UsageError, match="not the name of a namespace"):
-        values.require_namespace(name)
+        values.NAMESPACE.require(name)
 
 
 @pytest.mark.parametrize("registry", ["ghcr.io/me", "localhost:5000", "registry.example.com:5000/a/b-c"])
 def test_a_registry(registry: str) -> None:
-    assert values.require_registry(registry) == registry
+    assert values.REGISTRY.require(registry) == registry
 
 
 @pytest.mark.parametrize("registry", ["https://ghcr.io/me", "ghcr.io/me:latest", "ghcr.io/", "<registry>", "a b"])
 def test_no_registry(registry: str) -> None:
     with pytest.raises(UsageError, match="not a registry"):
-        values.require_registry(registry)
+        values.REGISTRY.require(registry)
 
 
 @pytest.mark.parametrize("tag", ["a:b", "-1", "a/b", "a" * 129, "ä"])
 def test_no_tag(tag: str) -> None:
     with pytest.raises(UsageError, match="not an image tag"):
-        values.require_tag(tag)
+        values.TAG.require(tag)
 
 
 def test_the_nearest_word_or_none() -> None:

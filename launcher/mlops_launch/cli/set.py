@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,21 +81,21 @@ def _changes(words: tuple[str, ...], options: dict[str, Any]) -> Changes:
             _add(variables, key, options[option])
     if all(value is None for value in options.values()) and not variables:
         raise UsageError("nothing to set", "give an option or KEY=VALUE; `mlops-launch set --help` lists them")
-    if "REGISTRY" in variables:
-        values.require_registry(variables["REGISTRY"])
-    if "IMAGE_TAG" in variables:
-        values.require_tag(variables["IMAGE_TAG"])
-    return Changes(
-        user=None if options["user"] is None else values.parse_user(options["user"]),
-        gpus=None if options["gpus"] is None else values.require_count(options["gpus"], "GPUs", 0),
-        workers=None if options["workers"] is None else values.require_count(options["workers"], "workers", 1),
-        slots=None if options["slots"] is None else values.require_count(options["slots"], "slots", 1),
-        cpu=None if options["cpu"] is None else values.require_quantity(options["cpu"], "CPU"),
-        memory=None if options["memory"] is None else values.require_quantity(options["memory"], "memory"),
-        preset=options["preset"],
-        namespace=None if options["namespace"] is None else values.require_namespace(options["namespace"]),
-        variables=variables,
-    )
+    for key, form in (("REGISTRY", values.REGISTRY), ("IMAGE_TAG", values.TAG)):
+        if key in variables:
+            form.require(variables[key])
+    readers: dict[str, Callable[[Any], Any]] = {
+        "user": values.parse_user,
+        "gpus": values.GPUS.require,
+        "workers": values.WORKERS.require,
+        "slots": values.SLOTS.require,
+        "cpu": values.CPU.require,
+        "memory": values.MEMORY.require,
+        "preset": str,
+        "namespace": values.NAMESPACE.require,
+    }
+    given = {option: read(options[option]) for option, read in readers.items() if options[option] is not None}
+    return Changes(**given, variables=variables)
 
 
 def _add(variables: dict[str, str], key: str, value: str) -> None:

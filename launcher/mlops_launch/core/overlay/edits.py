@@ -25,7 +25,7 @@ from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.envfile import EnvFile
 from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.overlay.values import User, did_you_mean, parse_quantity
-from mlops_launch.core.overlay.yamledit import get_value, set_value
+from mlops_launch.core.overlay.yamledit import YamlText
 from mlops_launch.core.path import Named
 from mlops_launch.core.settings.model import Model, Package
 from mlops_launch.core.workload import kinds
@@ -71,7 +71,7 @@ def apply_changes(files: OverlayFiles, changes: Changes, package: Package) -> di
     texts.update(_patch_text(files, changes))
     if changes.namespace is not None:
         name = files.kustomization
-        texts[name] = _set(files.texts[name], name, ("namespace",), changes.namespace)
+        texts[name] = _set(YamlText(files.texts[name]), name, ("namespace",), changes.namespace).text
     return {name: text for name, text in texts.items() if text != files.texts[name]}
 
 
@@ -150,13 +150,13 @@ def _patch_text(files: OverlayFiles, changes: Changes) -> Iterator[tuple[str, st
         )
     name, tree = files.workload_patch
     kind = kinds.lookup(yamltext.scalar(yamltext.child(tree, "kind")) or "")
-    text = files.texts[name]
-    for path, value in _patch_values(text, kind, tree, changes):
-        text = _set(text, name, path, value)
-    yield name, text
+    before = after = YamlText(files.texts[name])
+    for path, value in _patch_values(before, kind, tree, changes):
+        after = _set(after, name, path, value)
+    yield name, after.text
 
 
-def _patch_values(text: str, kind: Kind, tree: Node, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
+def _patch_values(text: YamlText, kind: Kind, tree: Node, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
     """Yield each path of the patch and its new value."""
     for name, count in (("workers", changes.workers), ("slots", changes.slots)):
         if count is None:
@@ -165,7 +165,7 @@ def _patch_values(text: str, kind: Kind, tree: Node, changes: Changes) -> Iterat
             others = " or ".join(other.name for other in kinds.KINDS if name in other.edits)
             raise UsageError(f"`--{name}` needs an {others}, this overlay holds a: {kind.name}", "use the multi-node overlay")
         yield kind.edits[name], count
-    there = [role.name for role in kind.roles(mapping(yamltext.load(text)))]
+    there = [role.name for role in kind.roles(mapping(text.data))]
     for role in dict.fromkeys([*kind.needs, *there]):
         pod = kind.pod_path(role)
         if changes.user is not None:
@@ -184,8 +184,8 @@ def _container(tree: Node, pod: yamltext.Path) -> str | None:
     return yamltext.scalar(yamltext.child(first, "name"))
 
 
-def _resource_values(text: str, resources: yamltext.Path, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
-    limits, requests = (get_value(text, (*resources, part)) or {} for part in ("limits", "requests"))
+def _resource_values(text: YamlText, resources: yamltext.Path, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
+    limits, requests = (text.get((*resources, part)) or {} for part in ("limits", "requests"))
     if changes.gpus is not None:
         name = next((str(key) for key in [*limits, *requests] if str(key).endswith("/gpu")), DEFAULT_GPU)
         yield (*resources, "limits", name), changes.gpus
@@ -201,9 +201,9 @@ def _resource_values(text: str, resources: yamltext.Path, changes: Changes) -> I
         yield (*resources, "limits", name), wanted
 
 
-def _set(text: str, file: str, path: yamltext.Path, value: int | str) -> str:
+def _set(text: YamlText, file: str, path: yamltext.Path, value: int | str) -> YamlText:
     try:
-        return set_value(text, path, value)
+        return text.with_value(path, value)
     except LauncherError as error:
         raise _in_file(error, file) from error
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
+from typing import Final
 
 from mlops_launch.errors import UsageError
 
@@ -64,27 +65,29 @@ def parse_quantity(text: str) -> Decimal | None:
     return number * _FACTORS[suffix] if suffix in _FACTORS else number * Decimal(f"1{suffix}")
 
 
-def require_quantity(text: str, what: str) -> str:
-    """Return `text` when it is a quantity above 0.
+@dataclass(frozen=True)
+class Form:
+    """What a text must look like.
 
-    Raises:
-        UsageError: it is none.
+    Args:
+        what: it must be, for the message.
+        fits: whether a text is that.
+        hint: what one looks like.
     """
-    quantity = parse_quantity(text)
-    if quantity is None or quantity == 0:
-        raise UsageError(f"not a quantity for {what}: {text}", "for instance 4 or 500m for CPU, 8Gi for memory")
-    return text
 
+    what: str
+    fits: Callable[[str], object]
+    hint: str
 
-def require_count(number: int, what: str, least: int) -> int:
-    """Return `number` when it is at least `least`.
+    def require(self, text: str) -> str:
+        """Return `text` when it fits.
 
-    Raises:
-        UsageError: it is less.
-    """
-    if number < least:
-        raise UsageError(f"{what} must be {least} or more: {number}", "count devices, pods and ranks in whole numbers")
-    return number
+        Raises:
+            UsageError: it does not.
+        """
+        if not self.fits(text):
+            raise UsageError(f"not {self.what}: {text}", self.hint)
+        return text
 
 
 def is_dns_label(text: str) -> bool:
@@ -92,42 +95,43 @@ def is_dns_label(text: str) -> bool:
     return _LABEL.fullmatch(text) is not None
 
 
-def require_namespace(text: str) -> str:
-    """Return `text` when it may name a namespace.
-
-    Raises:
-        UsageError: it may not.
-    """
-    if not is_dns_label(text):
-        raise UsageError(
-            f"not the name of a namespace: {text}",
-            "lower-case letters, digits and `-`, at most 63 characters, starting and ending with a letter or digit",
-        )
-    return text
-
-
-def require_registry(text: str) -> str:
-    """Return `text` when it is a registry and path without scheme and tag.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if not _REGISTRY.fullmatch(text):
-        raise UsageError(f"not a registry: {text}", "host[:port][/path] without https:// and without a tag, for instance ghcr.io/me")
-    return text
+_QUANTITY_HINT = "for instance 4 or 500m for CPU, 8Gi for memory"
+CPU: Final = Form("a quantity for CPU", parse_quantity, _QUANTITY_HINT)  # 0 is none either
+MEMORY: Final = Form("a quantity for memory", parse_quantity, _QUANTITY_HINT)
+NAMESPACE: Final = Form(
+    "the name of a namespace",
+    is_dns_label,
+    "lower-case letters, digits and `-`, at most 63 characters, starting and ending with a letter or digit",
+)
+REGISTRY: Final = Form("a registry", _REGISTRY.fullmatch, "host[:port][/path] without https:// and without a tag, for instance ghcr.io/me")
+TAG: Final = Form(
+    "an image tag",
+    _TAG.fullmatch,
+    "letters, digits, `_`, `.` and `-`, at most 128 characters, perhaps with a digest: 0.1.0@sha256:…",
+)
 
 
-def require_tag(text: str) -> str:
-    """Return `text` when it is an image tag, perhaps with a digest behind it.
+@dataclass(frozen=True)
+class Count:
+    """A number of things."""
 
-    Raises:
-        UsageError: it is not.
-    """
-    if not _TAG.fullmatch(text):
-        raise UsageError(
-            f"not an image tag: {text}", "letters, digits, `_`, `.` and `-`, at most 128 characters, perhaps with a digest: 0.1.0@sha256:…"
-        )
-    return text
+    what: str
+    least: int
+
+    def require(self, number: int) -> int:
+        """Return `number` when it is not too small.
+
+        Raises:
+            UsageError: it is.
+        """
+        if number < self.least:
+            raise UsageError(f"{self.what} must be {self.least} or more: {number}", "count devices, pods and ranks in whole numbers")
+        return number
+
+
+GPUS: Final = Count("GPUs", 0)
+WORKERS: Final = Count("workers", 1)
+SLOTS: Final = Count("slots", 1)
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str | None:

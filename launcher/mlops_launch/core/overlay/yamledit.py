@@ -7,6 +7,8 @@ data that was wanted: what cannot be edited safely (an alias, a block text) is r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
@@ -26,37 +28,59 @@ _GOES_BEFORE: Mapping[str, Sequence[str]] = {
 _BY_HAND = "edit the file by hand"
 
 
-def set_value(text: str, path: Path, value: int | str) -> str:
-    """Return `text` with the value at `path` set; missing keys, and a missing named item of a list, are created.
+@dataclass(frozen=True)
+class YamlText:
+    """A YAML text that is parsed once, however many values are read from it."""
 
-    Raises:
-        YamlSyntaxError: `text` is no YAML.
-        LauncherError: the place cannot be edited in place.
-    """
-    before = yamltext.load(text)
-    wanted = _with_value(before, path, value)
-    if wanted == before and _same_type(before, path, value):
-        return text
-    try:
-        edited = _splice(text, path, value)
-        after = yamltext.load(edited)
-    except yamltext.YamlSyntaxError:
-        after = None
-    if after != wanted or not _same_type(after, path, value):
-        raise LauncherError(f"cannot set in place: {yamlwrite.path_name(path)}", _BY_HAND)
-    return edited
+    text: str
 
+    @cached_property
+    def tree(self) -> Node | None:
+        """The first document as nodes.
 
-def get_value(text: str, path: Path) -> Any:
-    """Return the data at `path`, or None when it is not there.
+        Raises:
+            YamlSyntaxError: the text is no YAML.
+        """
+        return yamltext.parse(self.text)
 
-    Raises:
-        YamlSyntaxError: `text` is no YAML.
-    """
-    data = yamltext.load(text)
-    for step in path:
-        data = _step(data, step)
-    return data
+    @cached_property
+    def data(self) -> Any:
+        """The first document as plain data.
+
+        Raises:
+            YamlSyntaxError: the text is no YAML, or has a key twice.
+        """
+        return yamltext.load_tree(self.text, self.tree)
+
+    def get(self, path: Path) -> Any:
+        """Return the data at `path`, or None when it is not there.
+
+        Raises:
+            YamlSyntaxError: the text is no YAML, or has a key twice.
+        """
+        data = self.data
+        for step in path:
+            data = _step(data, step)
+        return data
+
+    def with_value(self, path: Path, value: int | str) -> YamlText:
+        """Return the text with the value at `path` set; missing keys, and a missing named item of a list, are created.
+
+        Raises:
+            YamlSyntaxError: the text is no YAML, or has a key twice.
+            LauncherError: the place cannot be edited in place.
+        """
+        wanted = _with_value(self.data, path, value)
+        if wanted == self.data and type(self.get(path)) is type(value):
+            return self
+        edited = YamlText(_splice(self.text, self.tree, path, value))
+        try:
+            is_right = edited.data == wanted and type(edited.get(path)) is type(value)
+        except yamltext.YamlSyntaxError:
+            is_right = False
+        if not is_right:
+            raise LauncherError(f"cannot set in place: {yamlwrite.path_name(path)}", _BY_HAND)
+        return edited
 
 
 def _step(data: Any, step: str | Named) -> Any:
@@ -64,12 +88,6 @@ def _step(data: Any, step: str | Named) -> Any:
         items = data if isinstance(data, list) else []
         return next((item for item in items if isinstance(item, dict) and item.get("name") == step.name), None)
     return data.get(step) if isinstance(data, dict) else None
-
-
-def _same_type(data: Any, path: Path, value: int | str) -> bool:
-    for step in path:
-        data = _step(data, step)
-    return type(data) is type(value)
 
 
 def _with_value(data: Any, path: Path, value: int | str) -> Any:
@@ -107,8 +125,7 @@ def _copy(data: Any) -> Any:
     return [_copy(item) for item in data] if isinstance(data, list) else data
 
 
-def _splice(text: str, path: Path, value: int | str) -> str:
-    root = yamltext.parse(text)
+def _splice(text: str, root: Node | None, path: Path, value: int | str) -> str:
     if root is None:
         return text + yamlwrite.block(path, value, 0, yamlwrite.newline(text))
     node: Node = root

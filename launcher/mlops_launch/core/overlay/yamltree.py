@@ -63,7 +63,15 @@ def load(text: str) -> Any:
     Raises:
         YamlSyntaxError: `text` is no YAML, or has a key twice.
     """
-    node = parse(text)
+    return load_tree(text, parse(text))
+
+
+def load_tree(text: str, node: Node | None) -> Any:
+    """Return the first document of `text`, whose nodes are known, as plain data.
+
+    Raises:
+        YamlSyntaxError: `text` has a key twice.
+    """
     for key, line, first in duplicate_keys(node):
         raise YamlSyntaxError(f"the key of line {first} is there again: {key}", line, 1)
     documents = YAML(typ="safe", pure=True).load_all(without_tabs(text))
