@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_launch.core.overlay import yamltree as yamltext
@@ -130,6 +130,7 @@ def with_value(data: Any, path: tuple[str, ...], value: int | str) -> dict[str, 
 
 
 @given(yaml_texts().map("\n".join), st.sampled_from(["", "\n", "\n# end\n"]), st.data(), SCALARS)
+@settings(deadline=None)
 def test_an_edit_changes_one_value_and_keeps_every_other_line(body: str, end: str, data: st.DataObject, value: int | str) -> None:
     text = body + end
     loaded = yamltext.load(text)

@@ -86,8 +86,8 @@ def test_a_package_is_read_whole() -> None:
             )
         },
         {
-            "quick.sh": Script("quick.sh", {"preset": "${MLOPS_PRESET:-quick}", "global_batch": "12"}),
-            "train.sh": Script("train.sh", {"comm": "${MLOPS_COMM:-horovod}", "precision": "fp32"}),
+            "quick.sh": Script("quick.sh", {"preset": "${MLOPS_PRESET:-quick}", "global_batch": "12"}, trains=True),
+            "train.sh": Script("train.sh", {"comm": "${MLOPS_COMM:-horovod}", "precision": "fp32"}, trains=True),
         },
         SHARED,
     )
@@ -210,6 +210,65 @@ def test_a_preset_without_the_form_is_a_problem_with_its_line(body: str, line: i
     model = read_package(FILES | {"models/mlp/presets/mine.py": body.encode()}).models["mlp"]
     assert model.problems == (SourceProblem("models/mlp/presets/mine.py", line, message, hint),)
     assert list(model.presets) == ["mine", "quick"]
+
+
+@pytest.mark.parametrize(
+    ("imports", "base"),
+    [
+        ("from models.mlp import settings", "settings.Settings"),
+        ("from models.mlp import settings as other", "other.Settings"),
+        ("from models.mlp.settings import Settings as Base", "Base"),
+        ("import models.mlp.settings", "models.mlp.settings.Settings"),
+        ("import models.mlp.settings as mlp", "mlp.Settings"),
+        ("from ..mlp.settings import Settings as Base", "Base"),
+        ("from ..mlp import settings", "settings.Settings"),
+        ("from common.training import settings as first\nfrom models.mlp import settings", "settings.Settings, first.Settings"),
+    ],
+)
+def test_a_model_may_build_on_another_ones_settings(imports: str, base: str) -> None:
+    body = f"{imports}\n\n\nclass Settings({base}):\n    layers: int = setting(2, 'of them', above=0)\n"
+    model = read_package(FILES | {"models/deep/settings.py": body.encode()}).models["deep"]
+    layers = Setting("layers", "int", 2, "of them", bounds=Bounds(above=0))
+    assert model == Model("deep", {**MLP, "layers": layers})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (
+            "class Settings(Base):\n    pass\n", 1,
+            "`Settings` inherits from what is not the settings of common.training or of a model: Base",
+        ),
+        (
+            "from models.mlp import step\nclass Settings(step.Settings):\n    pass\n", 2,
+            "`Settings` inherits from what is not the settings of common.training or of a model: models.mlp.step.Settings",
+        ),
+        ("class Settings(f()):\n    pass\n", 1, "a base of `Settings` is not a name"),
+        ("from models.zz import settings\nclass Settings(settings.Settings):\n    pass\n", 2, "no such file: models/zz/settings.py"),
+        (
+            "from models.mlp import settings\nclass Settings(settings.Settings):\n    pass\n", 2,
+            "`Settings` inherits from itself: models.mlp.settings.Settings",
+        ),
+    ],
+)  # fmt: skip
+def test_a_base_that_is_none_is_a_problem_with_its_line(text: str, line: int, message: str) -> None:
+    model = read_package(FILES | {"models/mlp/settings.py": text.encode()}).models["mlp"]
+    assert (model.settings, model.problems) == (None, (SourceProblem("models/mlp/settings.py", line, message, FORM),))
+
+
+def test_models_that_build_on_each_other_are_told() -> None:
+    text = "from models.{} import settings\nclass Settings(settings.Settings):\n    pass\n"
+    files = {f"models/{name}/settings.py": text.format(other).encode() for name, other in (("a", "b"), ("b", "a"))}
+    models = read_package(files).models
+    assert {name: [(problem.file, problem.message) for problem in model.problems] for name, model in models.items()} == {
+        "a": [("models/b/settings.py", "`Settings` inherits from itself: models.a.settings.Settings")],
+        "b": [("models/a/settings.py", "`Settings` inherits from itself: models.b.settings.Settings")],
+    }
+
+
+def test_settings_in_an_older_package_without_the_shared_ones_are_not_known() -> None:
+    files = {path: content for path, content in FILES.items() if path != "common/training/settings.py"}
+    assert read_package(files).models["mlp"] == Model("mlp", None, {"quick": PACKAGE.models["mlp"].presets["quick"]})
 
 
 def test_a_model_that_declares_no_settings_has_none_that_could_be_wrong() -> None:

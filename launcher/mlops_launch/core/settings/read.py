@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath
@@ -24,6 +24,7 @@ _PRESET_FORM: Final = f'a preset is a docstring and `{_OVERRIDES} = {{"setting":
 # The arguments of `setting(…)`.
 ARGUMENTS: Final = frozenset({*source.POSITIONAL, "choices", "minimum", "above", "below", "resume"})
 LIST_HINT: Final = "`mlops-launch check OVERLAY --settings` lists them"
+_OF_A_MODEL: Final = re.compile(r"models/[^/]+/settings\.py")
 _SCRIPT_END: Final = re.compile(r"main\.py[\"']?(?P<flags>.*)$", re.MULTILINE)
 
 
@@ -33,21 +34,15 @@ def read_package(files: Mapping[str, bytes]) -> Package:
     Args:
         files: content by path below the package's folder, with `/`; what `PATTERNS` does not name is not looked at.
     """
-    shared, problems = _settings(COMMON_FILE, files.get(COMMON_FILE), {})
+    shared, _ = _settings(COMMON_FILE, files)
     names = sorted({path.split("/")[1] for path in files if path.startswith("models/") and path.count("/") == 2})
-    models = {name: _model(name, files, shared, problems) for name in names}
+    models = {name: _model(name, files) for name in names}
     scripts = [_script(path, content) for path, content in sorted(files.items()) if path.startswith("quickstart/")]
     return Package(models, {script.name: script for script in scripts}, shared)
 
 
-def _model(name: str, files: Mapping[str, bytes], shared: Mapping[str, Setting] | None, of_shared: list[SourceProblem]) -> Model:
-    path = f"models/{name}/settings.py"
-    settings: Mapping[str, Setting] | None = None
-    problems: list[SourceProblem] = []
-    if path in files and shared is not None:
-        settings, problems = _settings(path, files[path], shared)
-    elif path in files:
-        problems = list(of_shared)
+def _model(name: str, files: Mapping[str, bytes]) -> Model:
+    settings, problems = _settings(f"models/{name}/settings.py", files)
     presets: dict[str, Preset] = {}
     for file, content in sorted(files.items()):
         stem = PurePosixPath(file).stem
@@ -58,18 +53,49 @@ def _model(name: str, files: Mapping[str, bytes], shared: Mapping[str, Setting] 
 
 
 def _settings(
-    path: str, content: bytes | None, inherited: Mapping[str, Setting]
+    path: str, files: Mapping[str, bytes], below: tuple[str, ...] = ()
 ) -> tuple[Mapping[str, Setting] | None, list[SourceProblem]]:
-    """Return the settings of a class together with those that it inherits, None when it cannot be read."""
-    if content is None:
+    """Return the settings that a file's class has, inherited ones first; None when there is no such file, or it cannot be read."""
+    if path not in files:
         return None, []
-    settings = dict(inherited)
+    settings: dict[str, Setting] = {}
     try:
-        for declared in source.read_class(source.parse(content), _CLASS):
-            settings[declared.name] = _setting(declared)
+        tree = source.parse(files[path])
+        # The first base is the one that counts, so it is read last.
+        for base, line in reversed(list(source.read_bases(tree, _CLASS, _module(path)))):
+            file = _file_of(base, line, {path, *below})
+            inherited, problems = _settings(file, files, (path, *below))
+            if inherited is None:
+                return None, problems or _missing(path, line, file)
+            settings |= inherited
+        settings |= {declared.name: _setting(declared) for declared in source.read_class(tree, _CLASS)}
     except SourceError as error:
         return None, [SourceProblem(path, error.line, error.message, _FORM)]
     return settings, []
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".")
+
+
+def _file_of(base: str, line: int, below: Collection[str]) -> str:
+    """Return the file of a base class.
+
+    Raises:
+        SourceError: it is not a class of settings, or inherits from one of the files `below`.
+    """
+    module, _, name = base.rpartition(".")
+    file = module.replace(".", "/") + ".py"
+    if name != _CLASS or not (file == COMMON_FILE or _OF_A_MODEL.fullmatch(file)):
+        raise SourceError(f"`{_CLASS}` inherits from what is not the settings of common.training or of a model: {base}", line)
+    if file in below:
+        raise SourceError(f"`{_CLASS}` inherits from itself: {base}", line)
+    return file
+
+
+def _missing(path: str, line: int, file: str) -> list[SourceProblem]:
+    """Return the problem that a base class's file is missing; a package without the common one is an older one."""
+    return [] if file == COMMON_FILE else [SourceProblem(path, line, f"no such file: {file}", _FORM)]
 
 
 @dataclass(frozen=True)

@@ -74,20 +74,54 @@ def read_docstring(tree: ast.Module) -> str:
     return text if _is_printable(text) else ""
 
 
+def read_bases(tree: ast.Module, name: str, module: str) -> Iterator[tuple[str, int]]:
+    """Yield the full name and the line of each base of the module's class `name`, as the module's imports have it.
+
+    Args:
+        tree: the module.
+        name: the class.
+        module: the module's own full name, for relative imports.
+
+    Raises:
+        SourceError: there is no such class, or a base is not a name.
+    """
+    imported = dict(_imports(tree, module))
+    for node in _class(tree, name).bases:
+        words = _annotation(node).split(".")
+        if not all(word.isidentifier() for word in words):
+            raise SourceError(f"a base of `{name}` is not a name", node.lineno)
+        yield ".".join([imported.get(words[0], words[0]), *words[1:]]), node.lineno
+
+
+def _imports(tree: ast.Module, module: str) -> Iterator[tuple[str, str]]:
+    """Yield each name that the module imports, and what it stands for."""
+    for statement in tree.body:
+        if isinstance(statement, ast.Import):
+            yield from ((alias.asname, alias.name) for alias in statement.names if alias.asname)
+        elif isinstance(statement, ast.ImportFrom):
+            above = module.split(".")[: -statement.level] if statement.level else []
+            start = ".".join([*above, *([statement.module] if statement.module else [])])
+            yield from ((alias.asname or alias.name, f"{start}.{alias.name}") for alias in statement.names)
+
+
 def read_class(tree: ast.Module, name: str) -> Iterator[Declared]:
     """Yield the annotated fields of the module's class `name`, in order.
 
     Raises:
         SourceError: there is no such class, or a field is not `name: type = setting(…)` of literals.
     """
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
-    if not found:
-        raise SourceError(f"no class `{name}`", None)
-    for statement in found[-1].body:
+    for statement in _class(tree, name).body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             annotation = _annotation(statement.annotation)
             if not annotation.startswith(("ClassVar", "typing.ClassVar")):
                 yield _declared(statement, statement.target.id, annotation)
+
+
+def _class(tree: ast.Module, name: str) -> ast.ClassDef:
+    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    if not found:
+        raise SourceError(f"no class `{name}`", None)
+    return found[-1]
 
 
 def read_dictionary(tree: ast.Module, name: str) -> Iterator[tuple[str, Literal, int]]:
