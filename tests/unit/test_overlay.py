@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.yamledit import YamlText
-from mlops_launch.core.overlay.yamltree import Named
+from mlops_launch.core.path import Named, Path
 from mlops_launch.errors import LauncherError
 
 LIMITS = ("spec", "containers", Named("worker"), "resources", "limits")
@@ -66,7 +66,7 @@ LIMITS = ("spec", "containers", Named("worker"), "resources", "limits")
         ),
     ],
 )
-def test_sets_a_value_in_place(before: str, path: yamltext.Path, value: int | str, after: str) -> None:
+def test_sets_a_value_in_place(before: str, path: Path, value: int | str, after: str) -> None:
     assert YamlText(before).with_value(path, value).text == after
     assert YamlText(after).get(path) == value
     assert YamlText(after).with_value(path, value).text == after
@@ -85,7 +85,7 @@ def test_sets_a_value_in_place(before: str, path: yamltext.Path, value: int | st
         pytest.param("a: 1\na: 2\n", ("a",), "not valid YAML in line 2, column 1: the key of line 1 is there again: a", id="a key twice"),
     ],
 )
-def test_refuses_what_it_cannot_set_safely(text: str, path: yamltext.Path, message: str) -> None:
+def test_refuses_what_it_cannot_set_safely(text: str, path: Path, message: str) -> None:
     with pytest.raises(LauncherError) as caught:
         YamlText(text).with_value(path, 5)
     assert caught.value.message == message

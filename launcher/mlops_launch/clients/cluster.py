@@ -89,18 +89,10 @@ class Cluster:
         """Return an object's path."""
         return self.path(item["apiVersion"], item["kind"], item["metadata"]["name"], item["metadata"].get("namespace"))
 
-    def require(self, api_version: str, kind: str) -> None:
-        """Do nothing when the cluster serves a kind.
-
-        Raises:
-            LauncherError: it does not; the hint says what brings it.
-        """
-        self._resources(api_version, kind)
-
     def knows(self, api_version: str, kind: str) -> bool:
         """Return whether the cluster serves a kind."""
         try:
-            self.require(api_version, kind)
+            self._resources(api_version, kind)
         except (ApiError, Disconnected):
             raise
         except LauncherError:

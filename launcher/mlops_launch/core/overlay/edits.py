@@ -26,7 +26,7 @@ from mlops_launch.core.overlay.envfile import EnvFile
 from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.overlay.values import User, did_you_mean, parse_quantity
 from mlops_launch.core.overlay.yamledit import YamlText
-from mlops_launch.core.path import Named
+from mlops_launch.core.path import Named, Path
 from mlops_launch.core.settings.model import Model, Package
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.kinds import Kind
@@ -156,7 +156,7 @@ def _patch_text(files: OverlayFiles, changes: Changes) -> Iterator[tuple[str, st
     yield name, after.text
 
 
-def _patch_values(text: YamlText, kind: Kind, tree: Node, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
+def _patch_values(text: YamlText, kind: Kind, tree: Node, changes: Changes) -> Iterator[tuple[Path, int | str]]:
     """Yield each path of the patch and its new value."""
     for name, count in (("workers", changes.workers), ("slots", changes.slots)):
         if count is None:
@@ -173,18 +173,18 @@ def _patch_values(text: YamlText, kind: Kind, tree: Node, changes: Changes) -> I
             yield (*pod, "securityContext", "runAsGroup"), changes.user.gid
             yield (*pod, "securityContext", "fsGroup"), changes.user.fs_group
         if kind.is_sized(role):
-            resources: yamltext.Path = (*pod, "containers", Named(_container(tree, pod) or kind.base_container(role)), "resources")
+            resources: Path = (*pod, "containers", Named(_container(tree, pod) or kind.base_container(role)), "resources")
             yield from _resource_values(text, resources, changes)
 
 
-def _container(tree: Node, pod: yamltext.Path) -> str | None:
+def _container(tree: Node, pod: Path) -> str | None:
     """Return the name of the first container that the patch names."""
     containers = yamltext.find(tree, (*pod, "containers"))
     first = next(iter(containers.value), None) if isinstance(containers, SequenceNode) else None
     return yamltext.scalar(yamltext.child(first, "name"))
 
 
-def _resource_values(text: YamlText, resources: yamltext.Path, changes: Changes) -> Iterator[tuple[yamltext.Path, int | str]]:
+def _resource_values(text: YamlText, resources: Path, changes: Changes) -> Iterator[tuple[Path, int | str]]:
     limits, requests = (text.get((*resources, part)) or {} for part in ("limits", "requests"))
     if changes.gpus is not None:
         name = next((str(key) for key in [*limits, *requests] if str(key).endswith("/gpu")), DEFAULT_GPU)
@@ -201,7 +201,7 @@ def _resource_values(text: YamlText, resources: yamltext.Path, changes: Changes)
         yield (*resources, "limits", name), wanted
 
 
-def _set(text: YamlText, file: str, path: yamltext.Path, value: int | str) -> YamlText:
+def _set(text: YamlText, file: str, path: Path, value: int | str) -> YamlText:
     try:
         return text.with_value(path, value)
     except LauncherError as error:

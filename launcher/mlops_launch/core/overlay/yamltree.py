@@ -10,9 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from mlops_launch.core.path import EVERY
-from mlops_launch.core.path import Named as Named
-from mlops_launch.core.path import Path as Path
+from mlops_launch.core.path import EVERY, Named, Path
 from mlops_launch.errors import LauncherError
 
 # The key of YAML 1.1 that brings another mapping's keys; kustomize knows it.

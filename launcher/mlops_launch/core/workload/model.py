@@ -131,11 +131,6 @@ class Workload:
         """The role whose log and exit code are the run's; a kind names it first."""
         return self.roles[0]
 
-    @property
-    def slots_per_worker(self) -> Any:
-        """Ranks per worker, as written."""
-        return mapping(self.manifest.get("spec")).get("slotsPerWorker", 1)
-
     def role(self, name: str) -> Role | None:
         """Return the role of that name, or None."""
         return next((role for role in self.roles if role.name == name), None)
