@@ -164,6 +164,16 @@ def test_a_file_of_the_package_that_cannot_be_read_is_named_with_its_line(
     assert call("check", OVERLAY) == Ended(1, f"error settings-file {finding}\n", "")
 
 
+def test_what_is_not_a_file_or_not_a_preset_is_skipped(call: Call, package: Path) -> None:
+    presets = Path("models/resnet50v1_5/presets")
+    (presets / "folder.py").mkdir()
+    (presets / "_helper.py").write_text("OVERRIDES = {'epoch': 1}\n")
+    (presets / "notes.txt").write_text("quick\n")
+    (presets / "lost.py").symlink_to("nowhere.py")
+    assert call("check", OVERLAY) == Ended(0, "", "no problems found\n")
+    assert call("set", OVERLAY, "--preset", "zz").stderr.endswith("hint: one of benchmark, demo, full, one_epoch, quick\n")
+
+
 def test_a_model_on_a_volume_that_the_package_does_not_have_is_only_a_warning(call: Call, package: Path) -> None:
     ended = call("set", OVERLAY, "--model-dir", "/outputs/package", "MODEL_NAME=vit", "MLOPS_PATCHES=16")
     assert ended.exit_code == 0

@@ -32,7 +32,7 @@ def package_of(overlay: Path, folder: Path | None = None) -> Package:
         folder: the package, when the user names it.
 
     Raises:
-        LauncherError: no package is around the overlay, and this installation has none.
+        LauncherError: no package is around the overlay, and this installation has none; or a file of it cannot be read.
     """
     found = folder or find_package(overlay)
     if found is not None:
@@ -81,17 +81,18 @@ def _own_contents() -> dict[str, bytes]:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    """Return what `read_package` looks at; a file that cannot be read counts as one without content."""
-    found = {}
-    for pattern in PATTERNS:
-        for path in sorted(folder.glob(pattern)):
-            found[path.relative_to(folder).as_posix()] = _content(path)
-    return found
+    """Return what `read_package` looks at.
+
+    Raises:
+        LauncherError: a file cannot be read.
+    """
+    paths = [path for pattern in PATTERNS for path in sorted(folder.glob(pattern)) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): _content(path) for path in paths}
 
 
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(_LARGEST_FILE)
-    except OSError:
-        return b""
+    except OSError as error:
+        raise LauncherError(f"cannot read a file of the package: {path}: {error.strerror}", "it says which settings there are") from error

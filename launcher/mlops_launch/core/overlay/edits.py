@@ -84,8 +84,7 @@ def _env_texts(files: OverlayFiles, changes: Changes, package: Package) -> Itera
             f"no env file in the overlay: {files.folder}",
             "`configMapGenerator` in kustomization.yaml names it in `envs`",
         )
-    chosen = files.env(MODEL_NAME)
-    model = package.models.get(wanted.get(MODEL_NAME, chosen[1].value if chosen else ""))
+    model = package.model_of({key: value for file in files.env_files.values() for key, value in file.values.items()} | wanted)
     if changes.preset is not None:
         key, value = _preset_variable(files, changes.preset, package, model)
         if wanted.get(key, value) != value:

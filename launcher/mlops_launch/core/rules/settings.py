@@ -21,14 +21,14 @@ _SPOILT = re.compile(r"\s.*|.*\s|[\"'].*|.*\s#.*", re.DOTALL)
 
 
 def _model(subject: Subject) -> Model | None:
-    """Return the model that MODEL_NAME names, or None when the package does not have it."""
-    return subject.package.models.get(_variables(subject).get(MODEL_NAME, ""))
+    return subject.package.model_of(_variables(subject))
 
 
 def _unknown_model(subject: Subject) -> tuple[str, str] | None:
     """Return the name of a model that the package does not have, and what to do."""
-    name, models = _variables(subject).get(MODEL_NAME), subject.package.models
-    if not name or not models or name in models or _SPOILT.fullmatch(name):
+    variables, models = _variables(subject), subject.package.models
+    name = variables.get(MODEL_NAME)
+    if not name or not models or name in models or _SPOILT.fullmatch(name) or not subject.package.trains(variables):
         return None
     near = did_you_mean(name, models)
     return name, f"did you mean `{near}`?" if near else f"one of {', '.join(models)}; a model of your own is a folder of models/"

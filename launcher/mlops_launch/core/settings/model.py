@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from mlops_launch.contract import DATASET_DIR, FLAG_PREFIX, OUTPUT_DIR, PRESET
+from mlops_launch.contract import DATASET_DIR, FLAG_PREFIX, MODEL_NAME, MODEL_SCRIPT, OUTPUT_DIR, PRESET
 
 Scalar = str | int | float | bool
 KINDS: Final[Mapping[str, type[Scalar]]] = {"str": str, "int": int, "float": float, "bool": bool}
@@ -188,6 +188,15 @@ class Package:
     models: Mapping[str, Model] = field(default_factory=dict)
     scripts: Mapping[str, Script] = field(default_factory=dict)
     common: Mapping[str, Setting] | None = None
+
+    def trains(self, variables: Mapping[str, str]) -> bool:
+        """Return whether a run with these variables starts a model of the package, and not a script with another program."""
+        script = self.scripts.get(variables.get(MODEL_SCRIPT, ""))
+        return script is None or script.trains
+
+    def model_of(self, variables: Mapping[str, str]) -> Model | None:
+        """Return the model that a run with these variables starts, or None when it is not one of the package."""
+        return self.models.get(variables.get(MODEL_NAME, "")) if self.trains(variables) else None
 
     def chosen_preset(self, variables: Mapping[str, str], script: str | None) -> str | None:
         """Return the preset that a run with these variables and this script starts from: a flag wins over the environment."""
