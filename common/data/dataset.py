@@ -14,6 +14,7 @@ from common.data import records
 from common.data.identity import Identity, content_checksum, looked_at
 from common.data.index import SCAN_THREADS, indexed, scan_files
 from common.data.manifest import IMAGENET_MEAN, IMAGENET_STD, MANIFEST_FILE, Color, Shard, load
+from common.data.names import some_of
 from common.data.shards import find_shards
 from common.data.split import Example, Split
 from common.errors import TrainingError
@@ -89,10 +90,12 @@ class Dataset:
             features = Proto.FromString(data).features.feature
         except DecodeError as error:
             raise self._bad(path, number, "no tf.train.Example, bytes", length) from error
-        encoded, labels = features["image/encoded"].bytes_list.value, features["image/class/label"].int64_list.value
+        # Asking for a key that is not there would add it.
+        encoded = features["image/encoded"].bytes_list.value if "image/encoded" in features else []
+        labels = features["image/class/label"].int64_list.value if "image/class/label" in features else []
         if len(encoded) != 1 or len(labels) != 1:
             missing = "image/encoded" if len(encoded) != 1 else "image/class/label"
-            raise self._bad(path, number, "needs one value of", missing)
+            raise self._bad(path, number, f"it has {some_of(sorted(features)) or 'no features'}, and needs one value of", missing)
         label = labels[0] - self.label_offset
         if not 0 <= label < self.classes:
             last = self.label_offset + self.classes - 1
@@ -140,8 +143,6 @@ def open_dataset(
     for what, given, found in (("classes", classes, len(manifest.classes)), ("label_offset", label_offset, manifest.label_offset)):
         if given is not None and given != found:
             raise TrainingError(f"{what} {given} contradicts the dataset's manifest: {found}", f"leave {what} out", ExitCode.CONFIGURATION)
-    if len(manifest.classes) < 2:
-        raise TrainingError(f"a classifier needs two classes, the dataset has one: {folder}", "prepare it again", ExitCode.BAD_DATA)
     lengths = indexed(folder, manifest, log)
     shards = {split: parts for split, parts in manifest.splits.items() if parts}
     identity = Identity(

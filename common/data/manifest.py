@@ -129,8 +129,8 @@ def _check(manifest: Manifest, counts: Mapping[str, int], path: Path) -> None:
     for split, images in counts.items():
         if images != manifest.images(split):
             raise _bad(path, f"the shards of {split} do not add up to {images} images: {manifest.images(split)}")
-    if not manifest.classes or manifest.label_offset < 0:
-        raise _bad(path, f"classes and a label offset from 0 expected: {len(manifest.classes)}, {manifest.label_offset}")
+    if len(manifest.classes) < 2 or manifest.label_offset < 0:
+        raise _bad(path, f"two classes or more and a label offset from 0 expected: {len(manifest.classes)}, {manifest.label_offset}")
     if not all(map(math.isfinite, (*manifest.mean, *manifest.std))) or min(manifest.std) <= 0:
         raise _bad(path, f"finite means and standard deviations above 0 expected: {manifest.mean}, {manifest.std}")
     names: set[str] = set()

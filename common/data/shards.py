@@ -46,9 +46,10 @@ def find_shards(folder: Path, log: Callable[[str], None]) -> dict[str, list[str]
         if of_split:
             found[split] = _complete(folder, next(iter(of_split.values())))
     if not found:
+        holds = f"; it holds {some_of(sorted(path.name for path in folder.iterdir()))}" if any(folder.iterdir()) else ""
         raise TrainingError(
             f"no files `train-*` or `validation-*` in the dataset folder: {folder}",
-            "set DATASET_DIR, or write a dataset with `common/data/prepare.py`",
+            f"set DATASET_DIR, or write a dataset with `common/data/prepare.py`{holds}",
             ExitCode.NO_DATA,
         )
     used = {name for files in found.values() for name in files} | {MANIFEST_FILE, INDEX_FILE}

@@ -46,6 +46,9 @@ def write_dataset(source: Source, output: Path, *, force: bool, skip_broken: boo
         found = look(output)
         if found.manifest is not None and found.manifest.made_by == source.made_by and not force:
             if found.is_whole(output):
+                if found.journal is not None:
+                    # A call that was killed after the manifest, its last file but one.
+                    (output / JOURNAL_FILE).unlink()
                 log(f"already complete: {output}")
                 return found.manifest
             log(f"not whole any more, written again: {output}")

@@ -151,8 +151,8 @@ def test_a_split_that_is_not_there_is_no_data(foreign: Path) -> None:
         (b"x", 11, "label outside 1-10: 11"),
         (b"x", 0, "label outside 1-10: 0"),
         (b"x", -(2**60), f"label outside 1-10: {-(2**60)}"),
-        (b"x", None, "needs one value of: image/class/label"),
-        (None, 3, "needs one value of: image/encoded"),
+        (b"x", None, "it has image/encoded, and needs one value of: image/class/label"),
+        (None, 3, "it has image/class/label, and needs one value of: image/encoded"),
     ],
 )
 def test_a_record_with_a_wrong_label_or_without_a_feature_is_named(

@@ -37,7 +37,7 @@ SIZE = st.tuples(st.integers(1), st.integers(1))
 MANIFESTS = st.builds(
     Manifest,
     name=st.text(),
-    classes=st.lists(st.text(), min_size=1).map(tuple),
+    classes=st.lists(st.text(), min_size=2).map(tuple),
     label_offset=st.integers(0),
     encoding=st.sampled_from(["jpeg", "png", "mixed"]),
     channels=st.just(3),
@@ -81,7 +81,8 @@ def test_each_missing_field_is_named(field: str) -> None:
     [
         ({"schema": 2}, "`m.json`: schema 1 expected: 2"),
         ({"std": [1, 0, 1]}, "`m.json`: finite means and standard deviations above 0 expected: (1.5, 2.5, 3.5), (1.0, 0.0, 1.0)"),
-        ({"classes": []}, "`m.json`: classes and a label offset from 0 expected: 0, 1"),
+        ({"classes": []}, "`m.json`: two classes or more and a label offset from 0 expected: 0, 1"),
+        ({"classes": ["cat"]}, "`m.json`: two classes or more and a label offset from 0 expected: 1, 1"),
         ({"mean": [1, 2]}, "`m.json`: not a manifest: not enough values to unpack (expected 3, got 2)"),
         ({"splits": {"train": {"images": 4, "shards": []}}}, "`m.json`: the shards of train do not add up to 4 images: 0"),
         (

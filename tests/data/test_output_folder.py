@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -132,6 +138,73 @@ def test_a_class_whose_images_are_all_broken_is_refused_even_when_they_may_be_le
     assert "Error: no whole training image is left of 1 of 2 classes: b" in capsys.readouterr().err.splitlines()
     with pytest.raises(TrainingError, match="^the dataset is not complete"):
         load(tmp_path / "data")
+
+
+class Killed(BaseException):
+    """Ends the work at once."""
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), 74),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), 74),
+        (OSError(errno.ESTALE, os.strerror(errno.ESTALE)), 74),
+        (OSError(errno.EACCES, os.strerror(errno.EACCES)), 73),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS)), 73),
+        (Killed(), None),
+    ],
+    ids=["full", "dead", "gone", "forbidden", "read-only", "killed"],
+)
+def test_whichever_write_fails_nothing_looks_complete_and_the_same_command_completes_it(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], failure: BaseException, code: int | None
+) -> None:
+    """Every call that opens, flushes, renames or removes a file fails once: the first, the second, … until none is left to fail."""
+    assert call(capsys, source, tmp_path / "whole", "--shards", "2") == (0, "")
+    whole = contents(tmp_path / "whole")
+    for last in itertools.count(1):
+        output = tmp_path / f"data{last}"
+        output.mkdir()
+        failed = ended = None
+        with failing_at(last, failure) as calls:
+            try:
+                ended = prepare.main(["folder", str(source), "--output", str(output), "--validation-fraction", "0", "--shards", "2"])
+            except Killed as killed:
+                failed = killed
+        capsys.readouterr()
+        if len(calls) < last:
+            assert ended == 0 and last > 20
+            break
+        if (output / "manifest.json").exists():
+            # Only its journal could not be removed any more.
+            assert open_dataset(output).images("train") == 6
+        else:
+            assert ended == code and (failed is not None) == (code is None)
+            with pytest.raises(TrainingError):
+                open_dataset(output, classes=2, log=lambda line: None)
+        assert call(capsys, source, output, "--shards", "2")[0] == 0
+        assert contents(output) == whole
+
+
+@contextmanager
+def failing_at(last: int, failure: BaseException) -> Iterator[list[str]]:
+    """Let call number `last` of those that change a folder fail; yield the list of the calls so far."""
+    calls: list[str] = []
+
+    def failpoint(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call_(*arguments: Any, **options: Any) -> Any:
+            if name != "open" or arguments[1] & os.O_CREAT:
+                calls.append(name)
+                if len(calls) == last:
+                    raise failure
+            return real(*arguments, **options)
+
+        return call_
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("open", "fsync", "replace", "unlink"):
+            patch.setattr(os, name, failpoint(name, getattr(os, name)))
+        yield calls
 
 
 JSON = st.recursive(
