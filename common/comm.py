@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import sys
@@ -254,7 +255,8 @@ def open_comm(kind: str) -> Comm:
         if kind in ("auto", "horovod"):
             return HorovodComm()
     except ImportError as error:
-        if kind == "horovod":
+        # Horovod that is not there leaves `auto` the other library; Horovod that is there and fails is somebody's mistake.
+        if kind == "horovod" or importlib.util.find_spec("horovod") is not None:
             raise TrainingError(
                 f"Horovod cannot be imported: {error}",
                 "build it with `tools/horovod_wheel.py`, or set MLOPS_COMM=mpi4py",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,8 +30,8 @@ class Recorder:
     def __init__(self, output: OutputFolder | None, step: int, summaries: bool) -> None:
         self._output = output
         self._loss = self._correct = self._images = 0.0
-        # The time of a step runs from the end of the one before. The first has none before it, and it holds the
-        # graph's compilation; the first after a pause has none either.
+        # The time of a step runs from the end of the one before, or of the pause before it. The first step of all has none:
+        # it holds the graph's compilation.
         self._clock: float | None = None
         self._timed_images = self._timed_seconds = 0.0
         self._all_images = self._all_seconds = 0.0
@@ -63,12 +64,24 @@ class Recorder:
             self._timed_seconds += now - self._clock
         self._clock = now
 
-    def pause(self) -> None:
-        """Leave the time until the next step out of the rate: an evaluation, a checkpoint."""
-        self._clock = None
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Leave the time that the body takes out of the rate: an evaluation, a checkpoint."""
+        started = time.monotonic()
+        yield
+        if self._clock is not None:
+            self._clock += time.monotonic() - started
 
-    def write_step(self, step: int, total_steps: int, epoch: int, learning_rate: float, global_batch: int) -> None:
-        """Write the figures since the last call: means over the images, and the rate in images a second."""
+    def write_step(self, step: int, total_steps: int, epoch: int, learning_rate: float, seconds_left: Callable[[float], float]) -> None:
+        """Write the figures since the last call: means over the images, and the rate in images a second.
+
+        Args:
+            step: the last one.
+            total_steps: of the whole run.
+            epoch: of the step, counted from 1.
+            learning_rate: of the step.
+            seconds_left: how long the rest takes at a number of images a second.
+        """
         if self._timed_seconds:
             self._rate = self._timed_images / self._timed_seconds
         self._all_images += self._timed_images
@@ -79,7 +92,7 @@ class Recorder:
             "top1": self._correct / self._images,
             "lr": learning_rate,
             "images_per_s": round(self._rate, 1),
-            "eta_s": round((total_steps - step) * global_batch / self._rate) if self._rate else 0,
+            "eta_s": round(seconds_left(self._rate)) if self._rate else 0,
         }
         self._timed_images = self._timed_seconds = 0.0
         self._loss = self._correct = self._images = 0.0
@@ -104,9 +117,9 @@ class Recorder:
             self._summaries.write(kind, step, record)
 
     def final_figures(self) -> dict[str, Value]:
-        """Return the last evaluation's figures and the rate over all timed steps."""
-        rate = self._all_images / self._all_seconds if self._all_seconds else 0.0
-        return {**self._final, "images_per_s": round(rate, 1)}
+        """Return the last evaluation's figures and the rate over all timed steps; without a timed step there is no rate."""
+        rate = {"images_per_s": round(self._all_images / self._all_seconds, 1)} if self._all_seconds else {}
+        return {**self._final, **rate}
 
     def close(self) -> None:
         """End the summaries' file."""

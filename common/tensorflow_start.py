@@ -22,6 +22,7 @@ def start_tensorflow(threads: int, local_rank: int = 0, deterministic: bool = Fa
         deterministic: allow only operations that give the same bits each time.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _forget_keras_settings()
     with _without_noise():
         import tensorflow as tf
 
@@ -37,6 +38,18 @@ def start_tensorflow(threads: int, local_rank: int = 0, deterministic: bool = Fa
             tf.config.experimental.set_memory_growth(own, True)
         tf.constant(0)
     return bool(gpus)
+
+
+def _forget_keras_settings() -> None:
+    """Leave out a person's settings of Keras, in ~/.keras/keras.json or in the environment.
+
+    Horovod imports Keras, and the training does not use it: no setting of it may change the training or end it.
+    """
+    for name in [name for name in os.environ if name.startswith("KERAS_") or name == "TF_USE_LEGACY_KERAS"]:
+        del os.environ[name]
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    # A folder that cannot exist: no file is read there, and none written.
+    os.environ["KERAS_HOME"] = os.path.join(os.devnull, "keras")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from common.output import OutputFolder, say, talk
 from common.recorder import Recorder, SampleTrace
 from common.stall import StallWatch
 from common.stopping import StopRequest
+from common.training.clock import Pauses
 from common.training.evaluation import evaluate
 from common.training.model import Model, parameter_count
-from common.training.plan import make_plan, require_divisible
+from common.training.plan import CHECKPOINT, EVALUATION, make_plan, require_divisible, require_enough
 from common.training.settings import Settings
 from common.training.source import Source
-from common.training.state import State
+from common.training.state import START_ANEW, State
 from common.training.step import EvaluationFigures, StepFigures, make_evaluation_step, make_momentum, make_train_step
 from mlops_launch.contract import RESULT, RESULT_FILE, ExitCode, Value, format_fields
 
@@ -60,11 +62,16 @@ class Training:
         self.output = OutputFolder(Path(settings.output_dir)) if comm.rank == 0 else None
         self.source = Source(settings, comm, threads)
         self.plan = make_plan(settings, self.source.images, self.source.is_dataset)
+        self.pauses = Pauses()
         self.network = model.build(settings, self.source.classes)
+        require_enough(self.plan.smallest_step, comm.size, self.network.least_images)
         momentum = make_momentum(self.network)
         self.train_step = make_train_step(self.network, momentum, comm, settings, self.source.classes)
         self.evaluation_step = make_evaluation_step(self.network, settings)
         fingerprint = settings.for_resume() | {"data": self.source.fingerprint}
+        if self.source.has_manifest:
+            # The manifest has the number, whether the settings repeat it or not.
+            fingerprint["classes"] = 0
         checkpoints = Checkpoints(Path(settings.output_dir), fingerprint, settings.keep_checkpoints)
         self.state = State(self.network, momentum, checkpoints, comm)
         self.watch = StallWatch(comm.rank, comm.hosts, talk)
@@ -77,11 +84,16 @@ class Training:
         fields: dict[str, Value] = {
             "model": self.network.name, "parameters": parameter_count(self.network), "precision": settings.precision,
             "images": self.source.images, "classes": self.source.classes, "image_size": settings.image_size,
-            "epochs": settings.epochs, "steps": plan.total_steps, "global_batch": settings.global_batch,
-            "local_batch": settings.global_batch // self.comm.size, "threads": self.threads,
+            "epochs": settings.epochs, "steps": plan.total_steps, "global_batch": plan.batch,
+            "local_batch": plan.batch // self.comm.size, "threads": self.threads,
             "learning_rate": plan.learning_rates.peak,
         }  # fmt: skip
         say("plan " + format_fields(fields))
+        if plan.batch != settings.global_batch:
+            talk(
+                f"warning: a step has {plan.batch} images instead of {settings.global_batch}, so that the dataset's {plan.images} make "
+                f"steps of one size; the learning rate is scaled for these"
+            )
         if step:
             say("resume " + format_fields({"step": step, "epoch": plan.epoch(step)}))
 
@@ -114,28 +126,38 @@ class Training:
                 figures = self.train_step(images, labels, learning_rate, self.plan.images_after(step), self.stop.asked)
                 step += 1
                 self.record(step, figures, learning_rate)
-                asked = figures.stop > 0 and not self.plan.is_last(step)
-                if asked or self.plan.is_saved(step):
-                    self.state.save(step)
-                    self.watch.beat(step)
-                    self.recorder.pause()
-                # An evaluation that is left out or broken off is caught up on when the training is resumed.
-                if asked or (self.plan.is_evaluated(step) and not self.evaluate(step)):
+                stopping = figures.stop > 0 and not self.plan.is_last(step)
+                # Before the checkpoint: weights whose loss is not finite are not worth keeping. An evaluation that is left
+                # out or broken off is caught up on when the training is resumed.
+                if self.plan.is_evaluated(step) and not stopping:
+                    stopping = not self.evaluate(step)
+                if stopping or self.plan.is_saved(step):
+                    self.save(step)
+                if stopping:
                     return step, True
         return step, False
 
     def record(self, step: int, figures: StepFigures, learning_rate: float) -> None:
         """Count a step's figures, and write them each few steps."""
         if not math.isfinite(figures.loss):
-            raise TrainingError(
-                f"the loss is not finite after step {step}: {figures.loss}",
-                "lower MLOPS_BASE_LEARNING_RATE or lengthen the warm-up",
-                ExitCode.DIVERGED,
-            )
+            raise TrainingError(f"the loss is not finite after step {step}: {figures.loss}", START_ANEW, ExitCode.DIVERGED)
         self.watch.beat(step)
         self.recorder.count(figures.loss, figures.top1, figures.images)
         if step % self.settings.log_steps == 0 or self.plan.is_last(step):
-            self.recorder.write_step(step, self.plan.total_steps, self.plan.epoch(step), learning_rate, self.settings.global_batch)
+            left = partial(self.seconds_left, step)
+            self.recorder.write_step(step, self.plan.total_steps, self.plan.epoch(step), learning_rate, left)
+
+    def seconds_left(self, step: int, images_per_s: float) -> float:
+        """Return the seconds that the rest takes after `step`: steps at this rate, evaluations and checkpoints."""
+        # An evaluation computes forward only: a third of a step.
+        expected = {EVALUATION: self.source.validation_images / images_per_s / 3}
+        return self.plan.images_left(step) / images_per_s + self.pauses.left(self.plan.pauses_left(step), expected)
+
+    def save(self, step: int) -> None:
+        """Write the checkpoint after `step`."""
+        with self.pauses.measured(CHECKPOINT), self.recorder.pause():
+            self.state.save(step)
+        self.watch.beat(step)
 
     def evaluate(self, step: int) -> bool:
         """Evaluate after `step` and write the figures; return False when a rank was asked to stop meanwhile."""
@@ -145,10 +167,15 @@ class Training:
             self.watch.beat(step)
             return figures
 
-        self.state.average()
-        figures = evaluate(self.source, watched, self.comm, self.stop)
+        with self.pauses.measured(EVALUATION), self.recorder.pause():
+            self.state.average()
+            figures = evaluate(self.source, watched, self.comm, self.stop)
         if figures is None:
             return False
+        if not math.isfinite(figures["loss"]):
+            raise TrainingError(
+                f"the loss of the evaluation is not finite after step {step}: {figures['loss']}", START_ANEW, ExitCode.DIVERGED
+            )
         self.recorder.write_evaluation(step, self.plan.epoch(step), figures)
         return True
 

@@ -17,6 +17,7 @@ class Network(Protocol):
         name: in the line `plan` of the log.
         weights: what the gradient descent moves, by name. Weight decay acts on those called `…/kernel`.
         statistics: what the network moves itself while it trains, by name; ranks average them.
+        least_images: that a rank needs in a step to learn from them: 2 where batch norm would see a single value per channel.
     """
 
     @property
@@ -24,6 +25,7 @@ class Network(Protocol):
 
     weights: Mapping[str, Any]
     statistics: Mapping[str, Any]
+    least_images: int
 
     def __call__(self, images: Any, training: bool) -> Any:
         """Return logits, float32 [n, classes], of images, float32 [n, size, size, 3]; `training` may move the statistics."""

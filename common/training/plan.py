@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from common.data.order import step_bounds, steps_per_epoch
@@ -11,6 +12,17 @@ from common.schedule import Schedule, scaled
 from common.training.settings import Settings
 from mlops_launch.contract import ExitCode
 
+# Kinds of pauses between steps.
+EVALUATION = "evaluation"
+CHECKPOINT = "checkpoint"
+
+# Steps of an epoch are of one size, so they are smaller than asked for. Where they are smaller than this part of it, the
+# learning rate is scaled for what they have.
+ENOUGH = 0.9
+
+# TensorFlow's.
+LARGEST_FLOAT = 3.4028234e38
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -18,6 +30,7 @@ class Plan:
 
     Attributes:
         images: in an epoch.
+        batch: images of a step, over all ranks, as the learning rate takes it.
         steps_per_epoch: steps that see each image once.
         total_steps: the last step.
         learning_rates: of the step that follows n done ones.
@@ -27,6 +40,7 @@ class Plan:
     """
 
     images: int
+    batch: int
     steps_per_epoch: int
     total_steps: int
     learning_rates: Schedule
@@ -45,6 +59,31 @@ class Plan:
         start, end = step_bounds(step % self.steps_per_epoch, self.steps_per_epoch, self.images)
         return end - start
 
+    @property
+    def smallest_step(self) -> int:
+        """The images in the smallest step."""
+        return self.images // self.steps_per_epoch if self.fixed_batch is None else self.fixed_batch
+
+    def images_left(self, step: int) -> float:
+        """Return how many images the steps after `step` have together, but for one step."""
+        return (self.total_steps - step) * (self.images / self.steps_per_epoch if self.fixed_batch is None else self.fixed_batch)
+
+    def pauses_left(self, step: int) -> Mapping[str, int]:
+        """Return how many evaluations and checkpoints there are after `step`."""
+        each = [steps for steps in (self.evaluation_steps, self.checkpoint_steps) if steps]
+        saved = sum(self._multiples(step, steps) for steps in each)
+        if len(each) == 2:
+            saved -= self._multiples(step, math.lcm(*each))
+        last = 0 if step == self.total_steps else 1
+        at_end = [steps for steps in each if self.total_steps % steps == 0]
+        evaluated = 0
+        if self.evaluation_steps:
+            evaluated = self._multiples(step, self.evaluation_steps) + (0 if self.evaluation_steps in at_end else last)
+        return {EVALUATION: evaluated, CHECKPOINT: saved + (0 if at_end else last)}
+
+    def _multiples(self, step: int, of: int) -> int:
+        return self.total_steps // of - step // of
+
     def is_last(self, step: int) -> bool:
         """Return whether the training ends after `step`."""
         return step == self.total_steps
@@ -59,17 +98,31 @@ class Plan:
 
 
 def make_plan(settings: Settings, images: int, is_dataset: bool) -> Plan:
-    """Return the plan for `images` images an epoch; without a dataset nothing is evaluated."""
+    """Return the plan for `images` images an epoch; without a dataset nothing is evaluated.
+
+    Raises:
+        TrainingError: the learning rate does not fit TensorFlow's numbers (78).
+    """
     an_epoch = steps_per_epoch(images, settings.global_batch)
+    mean = images / an_epoch if is_dataset else settings.global_batch
+    batch = settings.global_batch if mean >= ENOUGH * settings.global_batch else round(mean)
+    peak = scaled(settings.base_learning_rate, batch)
+    if peak > LARGEST_FLOAT:
+        raise TrainingError(
+            f"the learning rate of a step is not finite: {settings.base_learning_rate} for 256 images",
+            "lower MLOPS_BASE_LEARNING_RATE",
+            ExitCode.CONFIGURATION,
+        )
     every_epoch = settings.epochs * an_epoch
     total = min(every_epoch, settings.max_steps) if settings.max_steps else every_epoch
     return Plan(
         images=images,
+        batch=batch,
         steps_per_epoch=an_epoch,
         total_steps=total,
         learning_rates=Schedule(
             kind=settings.schedule,
-            peak=scaled(settings.base_learning_rate, settings.global_batch),
+            peak=peak,
             warmup_steps=min(total, math.ceil(min(settings.warmup_epochs * an_epoch, total))),
             total_steps=total,
             steps_per_epoch=an_epoch,
@@ -91,5 +144,25 @@ def require_divisible(global_batch: int, world_size: int) -> None:
         raise TrainingError(
             f"a global batch of {global_batch} images cannot be divided among {world_size} ranks",
             f"set MLOPS_GLOBAL_BATCH, for instance to {near}",
+            ExitCode.CONFIGURATION,
+        )
+
+
+def require_enough(smallest_step: int, world_size: int, least: int) -> None:
+    """Raise where a rank has fewer images in a step than a network needs to learn from them.
+
+    Args:
+        smallest_step: images in the smallest step.
+        world_size: the number of ranks.
+        least: images that each of them needs.
+
+    Raises:
+        TrainingError: 78.
+    """
+    if smallest_step // world_size < least:
+        raise TrainingError(
+            f"batch norm learns nothing from a single value per channel: {smallest_step} images in a step of {world_size} ranks, "
+            f"needed per rank: {least}",
+            "raise MLOPS_GLOBAL_BATCH or MLOPS_IMAGE_SIZE, or use fewer ranks",
             ExitCode.CONFIGURATION,
         )

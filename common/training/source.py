@@ -23,6 +23,8 @@ class Source:
         classes: how many there are.
         is_dataset: whether they are a dataset's, which can be evaluated.
         fingerprint: changes when the data change.
+        validation_images: in an evaluation; 0 without a dataset or evaluations.
+        has_manifest: whether the dataset says how many classes it has.
 
     Raises:
         TrainingError: the dataset is missing, damaged or of another kind than the settings say.
@@ -32,6 +34,8 @@ class Source:
         self._settings, self._comm, self._threads = settings, comm, threads
         self._dataset = None if settings.synthetic else self._open_dataset()
         self.is_dataset = self._dataset is not None
+        self.has_manifest = self._dataset is not None and bool(self._dataset.class_names)
+        self.validation_images = 0
         if self._dataset is None:
             self.images, self.classes, self.fingerprint = settings.synthetic_images, settings.classes, "synthetic"
         else:
@@ -45,7 +49,7 @@ class Source:
                 )
             if settings.evaluation_epochs:
                 # A missing split is told now, not after the first epoch.
-                self._dataset.images("validation")
+                self.validation_images = self._dataset.images("validation")
         if self.classes < 1:
             raise TrainingError("--synthetic needs the number of classes", "set MLOPS_CLASSES", ExitCode.CONFIGURATION)
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from common.checkpoint import Checkpoints
 from common.comm import Comm, average_variables
+from common.errors import TrainingError
 from common.output import talk
 from common.training.model import Network
+from mlops_launch.contract import ExitCode
+
+START_ANEW = "start anew in another OUTPUT_DIR, with a lower MLOPS_BASE_LEARNING_RATE or a longer warm-up"
 
 
 class State:
@@ -43,7 +50,28 @@ class State:
         average_variables(self._comm, self._statistics)
 
     def save(self, step: int) -> None:
-        """Write the checkpoint after `step`, with the statistics averaged over ranks."""
+        """Write the checkpoint after `step`, with the statistics averaged over ranks.
+
+        Raises:
+            TrainingError: a value is not finite (70), or the checkpoint cannot be written.
+        """
         self.average()
         if self._comm.rank == 0:
-            self._checkpoints.save(step, {name: variable.numpy() for name, variable in self._variables.items()})
+            tensors = {name: variable.numpy() for name, variable in self._variables.items()}
+            require_finite(tensors, step)
+            self._checkpoints.save(step, tensors)
+
+
+def require_finite(tensors: Mapping[str, npt.NDArray[Any]], step: int) -> None:
+    """Raise for values from which no step and no evaluation can be computed.
+
+    Raises:
+        TrainingError: a value is not finite, or so large that its square is not (70).
+    """
+    for name, tensor in tensors.items():
+        flat = tensor.ravel()
+        with np.errstate(over="ignore", invalid="ignore"):
+            # One pass without a copy; not finite where one value is not.
+            finite = bool(np.isfinite(np.dot(flat, flat)))
+        if not finite:
+            raise TrainingError(f"{name} is not finite after step {step}, no checkpoint is written", START_ANEW, ExitCode.DIVERGED)

@@ -20,6 +20,7 @@ class Mlp(tf.Module):  # type: ignore[misc]
         super().__init__(name="mnist_mlp")
         self.weights: dict[str, tf.Variable] = {}
         self.statistics: dict[str, tf.Variable] = {}
+        self.least_images = 1
         self.compute = tf.bfloat16 if settings.precision == "bf16" else tf.float32
         self.random = tf.random.Generator.from_seed(settings.seed)
         pixels = settings.image_size**2

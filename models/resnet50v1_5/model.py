@@ -39,6 +39,7 @@ class ResNet(tf.Module):  # type: ignore[misc]
     Attributes:
         weights: what training moves, by name.
         statistics: batch norm's moving means and variances, by name.
+        least_images: batch norm sets a single value to its beta, whatever the image.
         stem: the first convolution.
         blocks: the others, four or three a block.
     """
@@ -61,6 +62,9 @@ class ResNet(tf.Module):  # type: ignore[misc]
                 channels = 4 * width
         self.kernel = self.add("head/kernel", self.random.normal([channels, classes], stddev=0.01))
         self.bias = self.add("head/bias", tf.zeros([classes]))
+        # The stem and its pooling halve the image, and so does each stage but the first; halves are rounded up.
+        last_map = -(-settings.image_size // 2 ** (2 + len(architecture.blocks) - 1))
+        self.least_images = 2 if last_map == 1 and settings.batch_norm == "batch" else 1
 
     def add(self, name: str, value: Any) -> Any:
         """Return a new weight."""
