@@ -59,3 +59,11 @@ def test_no_line_changes_how_a_run_ends(call: Call, world: World, folder: Path, 
     log = (run_folders(folder)[0] / "training.log").read_bytes()
     assert log == f"{LINES[0]}\n{text}\n{LINES[-1]}\n".encode()
     assert ended.stdout.encode() == log
+
+
+def test_a_beginning_that_was_rotated_away_before_anybody_read_it_is_a_gap(call: Call, world: World, folder: Path) -> None:
+    world.kubelet.scripts = [Script([(1.0, line) for line in LINES[2:]])]
+    ended = call("run", MULTI)
+    assert ended.exit_code == 0
+    assert "Warning: the log's beginning may be missing: the kubelet has rotated it away" in ended.stderr
+    assert [record["gaps"] for record in archived(folder)] == [[[None, None]]]

@@ -27,4 +27,5 @@ def test_the_first_line_comes_late_and_is_not_a_trainings_first(first: str | Non
 def test_the_words_name_the_times() -> None:
     assert gap_text(Gap("A", "B")) == "lines may be missing between A and B: the kubelet rotated the log meanwhile"
     assert gap_text(Gap(None, "B")) == "the log's beginning may be missing, before B: the kubelet has rotated it away"
+    assert gap_text(Gap(None, None)) == "the log's beginning may be missing: the kubelet has rotated it away"
     assert gap_text(Gap("A", None)) == "the log's end may be missing, after A"

@@ -12,7 +12,7 @@ LINES: Final = [
     "result top1=0.9 step=4",
 ]
 TRAINS: Final = Script([(1.0, line) for line in LINES])
-ENDLESS: Final = Script([(1.0, f"step={n}/9999 epoch=1 loss=1.0") for n in range(1, 4000)], code=None)
+ENDLESS: Final = Script([(1.0, LINES[0]), *((1.0, f"step={n}/9999 epoch=1 loss=1.0") for n in range(1, 4000))], code=None)
 
 
 def fails(code: int) -> Script:

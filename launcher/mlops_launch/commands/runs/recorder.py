@@ -61,6 +61,12 @@ class Recorder:
         return LauncherExitCode.NO_RESULT if self._trains and seen and code == 0 and not self.record.result else code
 
     @property
+    def lacks_beginning(self) -> bool:
+        """Whether a trainer has said how far it is, and not that it has started."""
+        figures = self._metrics
+        return self._trains and not figures.started and bool(figures.step or figures.result)
+
+    @property
     def size(self) -> int:
         """The bytes in the archive's log."""
         return int(self._log.tell())

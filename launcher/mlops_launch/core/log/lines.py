@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from mlops_launch.contract import OUT_OF_MEMORY, RESULT, STEP, Value, parse_fields
+from mlops_launch.contract import OUT_OF_MEMORY, RESULT, START, STEP, Value, parse_fields
 
 HELD: Final = 1 << 16  # bytes of a line whose end is waited for; a longer one says nothing to us
 _STEP_PREFIX: Final = f"{STEP}=".encode()
+START_LINE: Final = f"{START} comm=".encode()  # how a training's first line begins
 _RESULT_PREFIX: Final = f"{RESULT} ".encode()
 _OURS: Final = (_STEP_PREFIX, _RESULT_PREFIX, f"{OUT_OF_MEMORY} ".encode())
 _STEPS: Final = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
@@ -80,10 +81,12 @@ class Metrics:
     Args:
         step: the fields of the newest step line; `steps` is the total.
         result: the fields of the result line.
+        started: a training's first line has come.
     """
 
     step: dict[str, Value] = field(default_factory=dict)
     result: dict[str, Value] = field(default_factory=dict)
+    started: bool = False
 
     def read(self, line: bytes) -> bool:
         """Take in a line of the log, whatever is in it; return whether it was a step line."""
@@ -95,6 +98,8 @@ class Metrics:
             if found is not None:
                 self.step = {"step": 0, "steps": 0, **fields} | {"step": int(found[1]), "steps": int(found[2])}
                 return True
+        elif line.startswith(START_LINE):
+            self.started = True
         elif is_result(line):
             self.result = typed_fields(line.decode(errors="replace"))
         return False

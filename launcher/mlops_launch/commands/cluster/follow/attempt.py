@@ -115,6 +115,8 @@ class Attempt:
 
     def _finish(self, follower: TrainingFollower, found: Outcome) -> None:
         self.recorder.complete = not follower.unreadable
+        if self.recorder.lacks_beginning:
+            self._take(Gap(None, None))
         if self.record.gaps:
             self._complete(follower)
         kill = follower.memory_kill if may_hide_a_kill(found.code) else None

@@ -7,13 +7,13 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mlops_launch import contract
 from mlops_launch.clients.cluster import READ_S, Cluster
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.clients.stream import Stream
 from mlops_launch.commands.cluster.follow.rotation import RotationWatch
 from mlops_launch.core.kube.objects import POD
 from mlops_launch.core.kube.times import moment
+from mlops_launch.core.log.lines import START_LINE
 from mlops_launch.core.log.pieces import Gap, Mark, Piece
 from mlops_launch.core.log.stream import LogStream
 from mlops_launch.errors import LauncherError
@@ -198,13 +198,15 @@ def head_is_missing(started: str, first: str | None, text: bytes) -> bool:
         first: the timestamp of the first line.
         text: the first lines; a training's own first line says that nothing is missing.
     """
-    if first is None or f"\n{contract.START} comm=".encode() in b"\n" + text:
+    if first is None or b"\n" + START_LINE in b"\n" + text:
         return False
     return (moment(first) - moment(started)).total_seconds() > HEAD_S
 
 
 def gap_text(gap: Gap) -> str:
     """Return what may be missing, a sentence's part."""
+    if gap.after is None and gap.before is None:
+        return "the log's beginning may be missing: the kubelet has rotated it away"
     if gap.after is None:
         return f"the log's beginning may be missing, before {gap.before}: the kubelet has rotated it away"
     if gap.before is None:
