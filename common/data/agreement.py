@@ -11,6 +11,7 @@ from typing import TypeVar
 from common.comm import Comm, local_rank
 from common.data.dataset import Dataset, open_dataset
 from common.data.identity import Identity
+from common.data.manifest import IMAGENET_MEAN, IMAGENET_STD
 from common.data.records import unreadable
 from common.data.stage import copy_to
 from common.errors import TrainingError
@@ -49,10 +50,20 @@ def open_on_all_ranks(
         opened.append(open_dataset(dataset_dir, classes=classes, label_offset=label_offset, log=log))
         return opened[0].identity
 
-    found = comm.gather_object(_attempt(open_here, Path(dataset_dir)))
-    if (error := disagreement(found, comm.hosts, str(dataset_dir))) is not None:
-        raise error
+    _agree(comm, _attempt(open_here, Path(dataset_dir)), str(dataset_dir))
     return _staged(opened[0], cache_dir, comm, log) if cache_dir else opened[0]
+
+
+def agree_on_synthetic(comm: Comm, images: int, classes: int) -> None:
+    """Tell the other ranks that this one needs no dataset; TrainingError (BAD_DATA) on every rank where another one does."""
+    identity = Identity(classes, (), 0, IMAGENET_MEAN, IMAGENET_STD, {"train": images}, {"train": "synthetic"})
+    _agree(comm, identity, "DATASET_DIR, or MLOPS_SYNTHETIC on every host")
+
+
+def _agree(comm: Comm, mine: Identity | Failure, folder: str) -> None:
+    error = disagreement(comm.gather_object(mine), comm.hosts, folder)
+    if error is not None:
+        raise error
 
 
 def disagreement(found: Sequence[Identity | Failure], hosts: Sequence[str], folder: str) -> TrainingError | None:

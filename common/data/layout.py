@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -123,15 +124,41 @@ def _require_classes(holder: Path, folders: Sequence[Path], tree: Tree) -> None:
     if len(folders) == 1:
         hint = f"if the classes are the sub-folders, name that folder: {folders[0]}" if len(subs[0]) > 1 else "a classifier needs two"
         raise _bad(f"one class only in `{holder}`: {printable(folders[0].name)}", hint)
-    # Images a level deeper, below the same names everywhere: years, folds or cameras, and not classes.
-    alike = len(set(subs)) == 1 and len(subs[0]) > 1 and not any(files for _, files in inside.values())
-    for path, names in zip(folders, subs, strict=True):
-        roles = [name for name in sorted(names) if any(name.casefold() in split for split in SPLIT_NAMES)]
-        if alike or len(roles) > 1:
+    _require_not_above(folders, subs, [bool(files) for _, files in inside.values()])
+
+
+def _require_not_above(folders: Sequence[Path], subs: Sequence[frozenset[str]], direct: Sequence[bool]) -> None:
+    """Raise TrainingError (BAD_DATA) where folders look like splits, years or folds that stand above the classes.
+
+    `subs` has the names of each folder's sub-folders, `direct` whether it holds files itself.
+    """
+    roles = [_role_in(path.name) for path in folders]
+    if None not in roles and len(set(roles)) > 1:
+        called = some_of([path.name for path in folders])
+        raise _bad(f"all folders are called after splits: {called}", "call splits `train` and `val`, and put class folders there")
+    only_above = [not files and len(names) > 1 for files, names in zip(direct, subs, strict=True)]
+    for at, (path, inside) in enumerate(zip(folders, subs, strict=True)):
+        shared = any(other != at and only_above[other] and len(inside & subs[other]) > 1 for other in range(len(folders)))
+        split_inside = len({_role_of(name) for name in inside} - {None}) > 1
+        if (only_above[at] and shared) or split_inside or (inside and roles[at] is not None and not direct[at]):
             raise _bad(
-                f"class folders or another level above them? `{path}` holds: {some_of(sorted(names))}",
+                f"class folders or another level above them? `{path}` holds: {some_of(sorted(inside))}",
                 "the folder must hold the class folders, or `train` and `val` that hold them",
             )
+
+
+def _role_of(name: str) -> int | None:
+    """Return which of the splits a folder is called after, None where none."""
+    return next((role for role, names in enumerate(SPLIT_NAMES) if name.casefold() in names), None)
+
+
+def _role_in(name: str) -> int | None:
+    """Return which of the splits is a word of a folder's name: `training_set`, `seg_test`, `val2017`.
+
+    >>> [_role_in(name) for name in ("training_set", "seg_test", "val2017", "trains", "freight")]
+    [0, 2, 1, None, None]
+    """
+    return next((role for word in re.split(r"[^a-z]+", name.casefold()) if (role := _role_of(word)) is not None), None)
 
 
 def _require_known(folders: Sequence[Path], classes: Sequence[str], held: Path, log: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from common.comm import Comm
-from common.data.agreement import open_on_all_ranks
+from common.data.agreement import agree_on_synthetic, open_on_all_ranks
 from common.data.dataset import Dataset
 from common.data.image import Augment
 from common.data.pipeline import Batches, evaluation_batches, synthetic_batches, training_batches
@@ -38,6 +38,7 @@ class Source:
         self.validation_images = 0
         if self._dataset is None:
             self.images, self.classes, self.fingerprint = settings.synthetic_images, settings.classes, "synthetic"
+            agree_on_synthetic(comm, self.images, self.classes)
         else:
             self.images, self.classes, self.fingerprint = self._dataset.images("train"), self._dataset.classes, self._dataset.fingerprint
             if settings.global_batch > self.images:

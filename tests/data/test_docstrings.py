@@ -6,10 +6,10 @@ import doctest
 
 import pytest
 
-from common.data import order, shards
+from common.data import identity, layout, names, order, shards, sizes
 
 
-@pytest.mark.parametrize("module", [order, shards])
+@pytest.mark.parametrize("module", [identity, layout, names, order, shards, sizes])
 def test_examples(module: object) -> None:
     outcome = doctest.testmod(module)  # type: ignore[arg-type]
     assert outcome.attempted > 0 and outcome.failed == 0

@@ -107,6 +107,17 @@ def test_test_images_without_classes_or_beside_a_fraction_are_named(tmp_path: Pa
         ({"bus": 1, "car": 1, "train/diesel": 1, "train/steam": 1}, "`train` may be a split or a class, beside it: bus, car"),
         ({"2019/a": 1, "2019/b": 1, "2020/a": 1, "2020/b": 1}, "class folders or another level above them? `{}/2019` holds: a, b"),
         ({"cat/train": 1, "cat/val": 1, "dog/train": 1}, "class folders or another level above them? `{}/cat` holds: train, val"),
+        (
+            {"fold1/a": 1, "fold1/b": 1, "fold2/a": 1, "fold2/b": 1, "c": 1},
+            "class folders or another level above them? `{}/fold1` holds: a, b",
+        ),
+        ({"training_set/a": 1, "training_set/b": 1, "test_set/a": 1}, "all folders are called after splits: test_set, training_set"),
+        (
+            {"seg_pred": 1, "seg_test/seg_test/a": 1, "seg_train/seg_train/a": 1},
+            "class folders or another level above them? `{}/seg_test` holds: seg_test",
+        ),
+        ({"train_images": 3, "test_images": 2}, "all folders are called after splits: test_images, train_images"),
+        ({"train2017/a": 1, "train2017/b": 1, "other": 1}, "class folders or another level above them? `{}/train2017` holds: a, b"),
         ({"archive/a": 1, "archive/b": 1}, "one class only in `{}`: archive"),
         ({"train/a": 1, "val/a": 1}, "one class only in `{}/train`: a"),
         ({"train/a": 1, "train/b": 1, "val/a": 0}, "no images in: {}/val"),
@@ -124,6 +135,22 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
         ("bus", "car", "train"),
         {"train": {"bus": 2, "car": 2, "train": 2}},
     )
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"animals/cat": 1, "animals/dog": 1, "cars/bmw": 1, "cars/vw": 1},
+        {"cat/images": 2, "dog/images": 2},
+        {"freight train": 2, "train station": 2, "test tube": 2, "bus": 1},
+        {"cat": 2, "cat/left": 1, "cat/right": 1, "dog": 1, "dog/left": 1, "dog/right": 1},
+    ],
+)
+def test_folders_below_a_class_belong_to_it(tmp_path: Path, files: dict[str, int]) -> None:
+    counts: Counter[str] = Counter()
+    for name, count in files.items():
+        counts[name.split("/")[0]] += count
+    assert read(tree(tmp_path / "s", files), 0) == (tuple(sorted(counts)), {"train": dict(sorted(counts.items()))}, [])
 
 
 @pytest.mark.parametrize("empty", [True, False])

@@ -15,11 +15,14 @@ from tests.models.conftest import TINY, Ended, Trainer
 SECONDS = 20
 
 
-def run_apart(trainer: Trainer, tmp_path: Path, library: str) -> tuple[Ended, float]:
-    """Run two ranks, each with a dataset folder of its own, `data0` and `data1`; return how it ended, and how long after the first line."""
+def run_apart(trainer: Trainer, tmp_path: Path, library: str, more: str = "") -> tuple[Ended, float]:
+    """Run two ranks, each with a dataset folder of its own, `data0` and `data1`, and with `more` flags, a shell's words.
+
+    Returns how they ended, and how many seconds after the first line.
+    """
     command = trainer.command([*TINY, "--comm", library], ranks=2)
     program = command.index(next(part for part in command if "python" in Path(part).name))
-    script = f'exec "$@" --dataset-dir {tmp_path}/data$OMPI_COMM_WORLD_RANK'
+    script = f'exec "$@" --dataset-dir {tmp_path}/data$OMPI_COMM_WORLD_RANK {more}'
     command[program:program] = ["sh", "-c", script, "sh"]
     environment = trainer.environment(tmp_path / "run", {})
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -62,6 +65,14 @@ def test_ranks_with_different_data_end_with_65_and_the_name_of_the_host(
     assert ended.error.startswith("error: rank 1 on host ") and what in ended.error
     assert not any(line.startswith(("plan ", "step=")) for line in ended.lines)
     assert seconds < SECONDS
+
+
+def test_a_rank_without_data_and_one_with_them_end_too(trainer: Trainer, tmp_path: Path) -> None:
+    for rank in (0, 1):
+        shutil.copytree(trainer.dataset, tmp_path / f"data{rank}")
+    ended, _ = run_apart(trainer, tmp_path, "horovod", "$([ $OMPI_COMM_WORLD_RANK = 0 ] && echo --synthetic --classes 10)")
+    assert ended.code == ExitCode.BAD_DATA, ended.err
+    assert ended.error.startswith("error: rank 1 on host ")
 
 
 def test_a_batch_larger_than_the_dataset_is_refused(trainer: Trainer, tmp_path: Path) -> None:
