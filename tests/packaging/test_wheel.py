@@ -116,6 +116,18 @@ def test_the_unpacked_overlay_renders(launcher: Path, tmp_path: Path) -> None:
     assert (there.stdout, there.stderr) == (here.stdout, b"")
 
 
+def test_the_wheel_knows_its_models_and_an_unpacked_folder_its_own_presets(launcher: Path, tmp_path: Path) -> None:
+    page = run(launcher, "check", "--settings", "--markdown", cwd=tmp_path)
+    assert (page.stdout, page.stderr) == ((ROOT / "docs/reference/settings.md").read_text(encoding="utf-8"), "")
+    run(launcher, "init", "package", cwd=tmp_path)
+    (tmp_path / "package/models/mnist_mlp/presets/mine.py").write_text('"""Mine."""\n\nOVERRIDES = {"epochs": 1}\n')
+    settings = run(launcher, "check", "package/quickstart/k8s/mlops/multi-node", "--settings", cwd=tmp_path)
+    assert settings.stdout.startswith("resnet50v1_5\n")
+    chosen = ("MODEL_NAME=mnist_mlp", "--preset", "mine")
+    changed = run(launcher, "set", "package/quickstart/k8s/mlops/multi-node", *chosen, cwd=tmp_path)
+    assert (changed.returncode, changed.stderr) == (0, "")
+
+
 def test_the_wheel_holds_no_cache_and_nothing_twice(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert len(names) == len(set(names))
