@@ -14,7 +14,6 @@ from typing import Any, Final
 from common.checkpoint_file import Damaged, Decoded, Tensors, decode, encode
 from common.errors import TrainingError
 from common.files import PARTIAL, io_error, replace_file
-from common.output import talk
 from mlops_launch.contract import CHECKPOINTS_FOLDER, ExitCode
 
 DAMAGED: Final = ".damaged"
@@ -41,13 +40,14 @@ class Checkpoints:
         output_dir: OUTPUT_DIR.
         configuration: what must be the same when a run resumes, by name.
         keep: how many whole checkpoints stay.
+        talk: called with each warning.
     """
 
-    def __init__(self, output_dir: Path, configuration: Mapping[str, Any], keep: int = 3) -> None:
+    def __init__(self, output_dir: Path, configuration: Mapping[str, Any], keep: int, talk: Callable[[str], None]) -> None:
         self.folder = output_dir / CHECKPOINTS_FOLDER
         self._configuration: dict[str, Any] = json.loads(json.dumps(configuration))
         self._keep = keep
-        self._talk: Callable[[str], None] = talk
+        self._talk = talk
         # This run's own, whole when they were written or read here: by name, what changes when the file does.
         self._whole: dict[str, Identity] = {}
         # Damaged ones that could not be renamed.
@@ -77,7 +77,7 @@ class Checkpoints:
         self._remove_old(written=path)
         return path
 
-    def newest(self, talk: Callable[[str], None]) -> Checkpoint | None:
+    def newest(self) -> Checkpoint | None:
         """Return the newest whole checkpoint, or None where there is none; set damaged newer ones aside, aloud.
 
         What killed saves have left is removed.
@@ -86,7 +86,6 @@ class Checkpoints:
             TrainingError: it is of another configuration or version, or every checkpoint is damaged (78); or a file
                 cannot be read (73, 74): it may be whole, so none before it is taken in its place.
         """
-        self._talk = talk
         self._remove_leftovers()
         damaged: dict[Path, Damaged] = {}
         for path in self.paths():
@@ -104,7 +103,7 @@ class Checkpoints:
             return Checkpoint(step, tensors, path)
         # Where none is whole they keep their names: without them, the next try would start from nothing.
         for path, reason in damaged.items():
-            talk(f"warning: checkpoint {path.name} is damaged: {reason}")
+            self._talk(f"warning: checkpoint {path.name} is damaged: {reason}")
         if damaged:
             raise TrainingError(
                 f"no whole checkpoint among {len(damaged)} in: {self.folder}",

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from common.errors import TrainingError
-from common.files import io_error as io_error  # models import it from here
-from common.files import partial_of, replace_file
+from common.files import io_error, partial_of, replace_file
 from mlops_launch.contract import METRICS_FILE, RESULT_FILE, ExitCode, Value
 
 LOCK_FILE: Final = ".lock"

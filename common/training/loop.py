@@ -72,7 +72,7 @@ class Training:
         if self.source.has_manifest:
             # The manifest has the number, whether the settings repeat it or not.
             fingerprint["classes"] = 0
-        checkpoints = Checkpoints(Path(settings.output_dir), fingerprint, settings.keep_checkpoints)
+        checkpoints = Checkpoints(Path(settings.output_dir), fingerprint, settings.keep_checkpoints, talk)
         self.state = State(self.network, momentum, checkpoints, comm)
         self.watch = StallWatch(comm.rank, comm.hosts, talk)
 

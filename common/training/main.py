@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from common.comm import Comm, SingleComm, open_comm, place_on_this_host, under_mpirun
 from common.cpu import affinity_cores, cpu_flags, quota_cores, require_bfloat16, threads_per_rank
 from common.errors import TrainingError
+from common.files import io_error
 from common.memory import keep_freed_memory
-from common.output import io_error, say, talk
+from common.output import say, talk
 from common.placement import require_placement
 from common.stopping import StopRequest, die_with_parent
 from common.tensorflow_start import start_tensorflow

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from common.checkpoint import Checkpoints
+from common.checkpoint import Checkpoint, Checkpoints
 from common.comm import Comm, average_variables
 from common.errors import TrainingError
-from common.output import talk
 from common.training.model import Network
 from mlops_launch.contract import ExitCode
 
@@ -36,14 +35,26 @@ class State:
 
     def restore(self) -> int:
         """Load the newest whole checkpoint on every rank; return the step it was taken after, 0 without one."""
-        found = self._checkpoints.newest(talk) if self._comm.rank == 0 else None
+        found = self._checkpoints.newest() if self._comm.rank == 0 else None
         step: int = self._comm.broadcast_object(0 if found is None else found.step)
         if found is not None:
+            self._require_fit(found)
             for name, variable in self._variables.items():
                 variable.assign(found.tensors[name])
         # Horovod: all ranks start from rank 0's values, restored or initial.
         self._comm.broadcast(list(self._variables.values()))
         return step
+
+    def _require_fit(self, found: Checkpoint) -> None:
+        """Refuse a checkpoint of other code: the configuration is the same, the network is not."""
+        ours = {name: tuple(variable.shape) for name, variable in self._variables.items()}
+        theirs = {name: tensor.shape for name, tensor in found.tensors.items()}
+        if different := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):
+            raise TrainingError(
+                f"checkpoint {found.path.name} is of another network, {len(different)} tensors differ, the first: {different[0]}",
+                "use the code that wrote it, or set another OUTPUT_DIR to start anew",
+                ExitCode.CONFIGURATION,
+            )
 
     def average(self) -> None:
         """Give every rank the mean over ranks of the network's statistics, which each rank moves by its own images."""

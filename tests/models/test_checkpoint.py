@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,8 +36,9 @@ def content(step: int) -> bytes:
     return b"".join(encode(step, CONFIGURATION, tensors(step)))
 
 
-def checkpoints(output: Path, keep: int = 3) -> Checkpoints:
-    return Checkpoints(output, CONFIGURATION, keep)
+def checkpoints(output: Path, keep: int = 3, said: list[str] | None = None) -> Checkpoints:
+    """Return a run's checkpoints; what they say is added to `said`."""
+    return Checkpoints(output, CONFIGURATION, keep, (said if said is not None else []).append)
 
 
 def place(output: Path, **files: bytes) -> None:
@@ -57,7 +59,7 @@ def names(output: Path) -> list[str]:
 def resumed(output: Path, keep: int = 3) -> tuple[int | None, list[str]]:
     """Return the step that a run would resume from, and what it said."""
     said: list[str] = []
-    found = checkpoints(output, keep).newest(said.append)
+    found = checkpoints(output, keep, said).newest()
     if found is not None:
         assert found.tensors.keys() == tensors(found.step).keys()
         assert all(np.array_equal(found.tensors[name], tensor) for name, tensor in tensors(found.step).items())
@@ -66,7 +68,7 @@ def resumed(output: Path, keep: int = 3) -> tuple[int | None, list[str]]:
 
 def refused(output: Path) -> tuple[str, str | None, int]:
     with pytest.raises(TrainingError) as caught:
-        checkpoints(output).newest(lambda line: None)
+        checkpoints(output).newest()
     return caught.value.message, caught.value.hint, caught.value.code
 
 
@@ -105,7 +107,7 @@ class TestFile:
         metadata = {"format": "1", "step": "20", "sha256": digest.hexdigest(), "configuration": json.dumps(CONFIGURATION)}
         place(tmp_path)
         save_file(saved, tmp_path / "checkpoints" / name_of(20), metadata=metadata)
-        found = checkpoints(tmp_path).newest(print)
+        found = checkpoints(tmp_path).newest()
         assert found is not None
         assert (found.step, sorted(found.tensors)) == (20, ["momentum/b", "weights/a"])
 
@@ -231,6 +233,39 @@ class TestNoDamage:
         )
 
 
+class TestFailedSave:
+    """A save that fails costs nothing: the checkpoint before is there, and nothing else."""
+
+    def test_without_room(self, tmp_path: Path) -> None:
+        run = checkpoints(tmp_path, keep=1)
+        run.save(10, tensors(10))
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # stands for a full disk
+        try:
+            with pytest.raises(TrainingError) as caught:
+                run.save(20, tensors(20))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (caught.value.message, caught.value.code) == (
+            f"cannot write the checkpoint {name_of(20)}: File too large",
+            ExitCode.IO_ERROR,
+        )
+        assert names(tmp_path) == [name_of(10)]
+        assert resumed(tmp_path) == (10, [])
+
+    def test_where_there_is_a_folder_of_that_name(self, tmp_path: Path) -> None:
+        run = checkpoints(tmp_path, keep=1)
+        run.save(10, tensors(10))
+        (tmp_path / "checkpoints" / name_of(20)).mkdir()
+        with pytest.raises(TrainingError) as caught:
+            run.save(20, tensors(20))
+        assert (caught.value.message, caught.value.code) == (
+            f"cannot write the checkpoint {name_of(20)}: Is a directory",
+            ExitCode.CANNOT_CREATE,
+        )
+        assert resumed(tmp_path)[0] == 10
+
+
 class TestRetention:
     @pytest.mark.parametrize("keep", [1, 3])
     def test_the_newest_stay(self, tmp_path: Path, keep: int) -> None:
@@ -242,9 +277,9 @@ class TestRetention:
     @pytest.mark.parametrize("keep", [1, 3])
     def test_damaged_ones_of_later_steps_push_nothing_out(self, tmp_path: Path, keep: int) -> None:
         place(tmp_path, step_69=content(69), step_110=content(110)[:-9], step_120=content(120)[:-9], step_130=content(130)[:-9])
-        run = checkpoints(tmp_path, keep)
         said: list[str] = []
-        found = run.newest(said.append)
+        run = checkpoints(tmp_path, keep, said)
+        found = run.newest()
         assert (found and found.step, len(said)) == (69, 3)
         aside = [f"{name_of(step)}.damaged" for step in (110, 120, 130)]
         run.save(92, tensors(92))
@@ -256,7 +291,7 @@ class TestRetention:
     def test_an_older_damaged_one_does_not_count(self, tmp_path: Path) -> None:
         place(tmp_path, step_10=content(10), step_20=content(20)[:-9], step_30=content(30)[:-9], step_40=content(40))
         run = checkpoints(tmp_path)
-        run.newest(lambda line: None)
+        run.newest()
         run.save(50, tensors(50))
         assert names(tmp_path) == sorted([name_of(10), name_of(40), name_of(50), f"{name_of(20)}.damaged", f"{name_of(30)}.damaged"])
 
@@ -267,7 +302,7 @@ class TestRetention:
             (folder / name).write_text("mine")
         before = set(names(tmp_path))
         run = checkpoints(tmp_path, keep=1)
-        run.newest(lambda line: None)
+        run.newest()
         for step in (20, 30, 40):
             run.save(step, tensors(step))
         assert set(names(tmp_path)) == before - {name_of(10)} | {name_of(40)}

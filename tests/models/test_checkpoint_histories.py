@@ -63,9 +63,9 @@ class History:
     def resume(self, keep: int) -> None:
         """Start a run; after a refusal, start anew as its hint says."""
         whole, named = self.whole(), sorted(self.folder.glob(CHECKPOINT))
-        self.keep, self.run = keep, Checkpoints(self.output, CONFIGURATION, keep)
+        self.keep, self.run = keep, Checkpoints(self.output, CONFIGURATION, keep, self.said.append)
         try:
-            found = self.run.newest(self.said.append)
+            found = self.run.newest()
         except TrainingError as error:
             assert error.code == ExitCode.CONFIGURATION
             assert not whole and named and sorted(self.folder.glob(CHECKPOINT)) == named
