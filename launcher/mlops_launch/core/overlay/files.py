@@ -76,8 +76,8 @@ class OverlayFiles:
     def job_config_maps(self) -> frozenset[str]:
         """The names, without hash, of the ConfigMaps whose variables the job reads: the package's, and what the patches add."""
         named = {JOB_CONFIG_MAP}
-        for trees in self.trees.values():
-            for tree in trees:
+        for tree in (tree for trees in self.trees.values() for tree in trees):
+            if yamltext.scalar(yamltext.child(tree, "kind")) in kinds.names():
                 named.update(config_map_references(tree))
         return frozenset(named)
 
