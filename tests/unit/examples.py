@@ -60,8 +60,11 @@ def with_lines(text: str, block: str) -> str:
 
 def with_fields(text: str, block: str) -> str:
     """Add fields to a kustomization; items of a list that it has go to the end of that list."""
-    (key,) = re.findall(r"^([A-Za-z]+):", block, re.MULTILINE)
-    if key not in yaml.safe_load(text):
-        return f"{text}{block}\n"
-    items = block.split("\n", 1)[1]
-    return re.sub(rf"^{key}:\n(?:[- ].*\n)+", lambda match: f"{match[0]}{items}\n", text, count=1, flags=re.MULTILINE)
+    for field in re.split(r"\n(?=[A-Za-z])", block):
+        key = field.partition(":")[0]
+        if key not in yaml.safe_load(text):
+            text += f"{field}\n"
+            continue
+        items = field.split("\n", 1)[1]
+        text = re.sub(rf"^{key}:\n(?:[- ].*\n)+", lambda match, items=items: f"{match[0]}{items}\n", text, count=1, flags=re.MULTILINE)
+    return text

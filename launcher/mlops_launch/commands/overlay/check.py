@@ -10,6 +10,7 @@ from typing import Any
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.files import read_files
 from mlops_launch.commands.overlay.package import package_of
+from mlops_launch.commands.overlay.probe import Probe, probe
 from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.core.finding import Finding
 from mlops_launch.core.overlay.files import OverlayFiles
@@ -65,19 +66,27 @@ def check_files(files: OverlayFiles, rendered_from: Path, processes: Processes, 
     try:
         text = render_text(rendered_from, processes)
     except ProcessError as error:
-        return find_problems(_subject(files, _reason(error, files, rendered_from), given))
-    return check_rendered(files, text, given)
+        subject = _subject(files, _reason(error, files, rendered_from), given)
+        return find_problems(_with_probe(subject, probe(files, rendered_from, processes, None)))
+    return check_rendered(files, text, rendered_from, processes, given)
 
 
-def check_rendered(files: OverlayFiles, text: str, given: Given = NOTHING_GIVEN) -> list[Finding]:
-    """Return what is wrong with an overlay that renders to `text`."""
+def check_rendered(
+    files: OverlayFiles, text: str, rendered_from: Path, processes: Processes, given: Given = NOTHING_GIVEN
+) -> list[Finding]:
+    """Return what is wrong with an overlay in the folder `rendered_from` that renders to `text`."""
     subject = _subject(files, None, given)
     try:
         objects = parse_objects(text)
-        subject = replace(subject, names=_names(objects), workload=find_workload(objects))
+        subject = _with_probe(replace(subject, names=_names(objects)), probe(files, rendered_from, processes, objects))
+        subject = replace(subject, workload=find_workload(objects))
     except LauncherError as error:
         subject = replace(subject, workload_error=error)
     return find_problems(subject)
+
+
+def _with_probe(subject: Subject, found: Probe) -> Subject:
+    return replace(subject, unmatched_patches=found.unmatched, below=found.below, objects_below=found.objects_below)
 
 
 def _subject(files: OverlayFiles, reason: str | None, given: Given) -> Subject:

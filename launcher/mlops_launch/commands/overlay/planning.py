@@ -34,7 +34,7 @@ def checked_plan(overlay: Path, processes: Processes, given: Given = NOTHING_GIV
     except ProcessError:
         require_clean(check_files(files, overlay, processes, given))
         raise
-    findings = check_rendered(files, text, given)
+    findings = check_rendered(files, text, overlay, processes, given)
     require_clean(findings)
     workload = find_workload(parse_objects(text))
     return Plan(str(overlay), text, workload, tuple(findings), (), trains=_trains(workload, overlay, given))

@@ -18,10 +18,13 @@ _UPWARDS = re.compile(r"(?:\.\./)+")
 def shadow(overlay: Path, files: OverlayFiles, texts: Mapping[str, str]) -> Iterator[Path]:
     """Yield a temporary folder that holds the overlay with `texts` in place of its own.
 
-    The kustomization names bases by `../`: as many folders above the overlay are rebuilt, with links to their content.
+    Only what the kustomization names is copied, links as links. It names bases by `../`: as many folders above the overlay
+    are rebuilt, with links to their content.
     """
     real = overlay.resolve()
-    found = _UPWARDS.findall("".join([*files.texts.values(), *texts.values()]))
+    named = [real / path for path in files.reach.other]
+    inner = [path.read_text(errors="replace") for folder in named if folder.is_dir() for path in folder.rglob("*.yaml")]
+    found = _UPWARDS.findall("\n".join([*files.texts.values(), *texts.values(), *inner]))
     levels = min(max((len(match) // 3 for match in found), default=0), len(real.parents) - 1)
     with tempfile.TemporaryDirectory(prefix="mlops-launch-") as temporary:
         above = Path(temporary)
@@ -32,10 +35,21 @@ def shadow(overlay: Path, files: OverlayFiles, texts: Mapping[str, str]) -> Iter
             above.mkdir()
         # kustomize reads an overlay's own files only where they are, not behind links.
         copy = above if levels else above / real.name
-        shutil.copytree(real, copy, ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True)
-        for name, text in texts.items():
+        copy.mkdir(exist_ok=True)
+        for source in named:
+            _copy(source, copy / source.relative_to(real))
+        for name, text in {**files.texts, **texts}.items():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes(text.encode())
         yield copy
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    elif source.is_file():
+        shutil.copy2(source, target)
 
 
 def _link_content(folder: Path, into: Path, without: set[str]) -> None:

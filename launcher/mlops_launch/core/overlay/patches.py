@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from ruamel.yaml.nodes import MappingNode, Node
 
 from mlops_launch.core.overlay import yamltree as yamltext
-from mlops_launch.core.overlay.reach import items
+from mlops_launch.core.overlay.reach import items, pairs
+
+# Lists of a pod spec and of a container without a merge key: a patch that gives one replaces that of the base and the components.
+PLAIN_LISTS: Final = frozenset({"tolerations", "imagePullSecrets", "topologySpreadConstraints", "hostAliases", "envFrom"})
 
 
 @dataclass(frozen=True)
@@ -73,3 +77,47 @@ def _inline(text: str) -> list[Node]:
         return yamltext.parse_all(text)
     except yamltext.YamlSyntaxError:
         return []
+
+
+def may_match(patch: OwnPatch, objects: Sequence[Mapping[str, Any]], kustomization: Node | None) -> bool:
+    """Return whether the patch's target plainly matches one of the rendered objects; one with selectors does not plainly."""
+    selector = {key.value: str(value.value) for key, value in pairs(patch.target)}
+    if "labelSelector" in selector or "annotationSelector" in selector:
+        return False
+    return any(_matches(selector, item, kustomization) for item in objects)
+
+
+def _matches(selector: Mapping[str, str], item: Mapping[str, Any], kustomization: Node | None) -> bool:
+    group, _, version = str(item.get("apiVersion")).rpartition("/")
+    names = plain_names(str((item.get("metadata") or {}).get("name")), kustomization)
+    found = {"group": [group], "version": [version], "kind": [str(item.get("kind"))], "name": names}
+    return all(any(_fits(wanted, value) for value in found[field]) for field, wanted in selector.items() if wanted and field in found)
+
+
+def _fits(pattern: str, value: str) -> bool:
+    try:
+        return re.fullmatch(pattern, value) is not None
+    except re.error:
+        return pattern == value
+
+
+def plain_names(name: str, kustomization: Node | None) -> list[str]:
+    """Return a rendered name, and what it was before the kustomization's own prefix, suffix and hash."""
+    prefix = yamltext.scalar(yamltext.child(kustomization, "namePrefix")) or ""
+    suffix = yamltext.scalar(yamltext.child(kustomization, "nameSuffix")) or ""
+    plain = [name, re.sub(r"-[a-z0-9]{10}$", "", name)]
+    return [*plain, *(each.removeprefix(prefix).removesuffix(suffix) for each in plain)]
+
+
+def has_plain_lists(patches: Iterable[OwnPatch]) -> bool:
+    """Return whether a patch gives one of the lists that kustomize replaces as a whole."""
+    return any(PLAIN_LISTS & {*_keys(tree)} for patch in patches for tree in patch.documents)
+
+
+def _keys(node: Node) -> Iterator[str]:
+    for key, value in pairs(node):
+        if items(value):
+            yield str(key.value)
+        yield from _keys(value)
+    for item in items(node):
+        yield from _keys(item)

@@ -49,6 +49,9 @@ class Subject:
         given: variables of one run, over those of the overlay.
         workload_error: why the rendered objects are not one workload.
         names: the names of the rendered objects by kind.
+        unmatched_patches: the numbers of the overlay's patches whose target matches nothing.
+        below: the workload without the overlay's own patches; None when no patch gives a list that is replaced as a whole.
+        objects_below: `Kind/name` of what patches can aim at.
         unused_silences: the comments that accept no finding; the registry fills them in when all other rules have run.
         rule_ids: the rules there are, for the same rule.
     """
@@ -60,6 +63,9 @@ class Subject:
     given: Mapping[str, str] = field(default_factory=dict)
     workload_error: LauncherError | None = None
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    unmatched_patches: tuple[int, ...] = ()
+    below: Workload | None = None
+    objects_below: tuple[str, ...] = ()
     unused_silences: tuple[Silence, ...] = ()
     rule_ids: frozenset[str] = frozenset()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Any
 
 from mlops_launch.contract import SLOTS_PER_WORKER, WORKERS
 from mlops_launch.core.path import Named
@@ -52,9 +54,14 @@ def _stale(subject: Subject) -> Iterator[Problem]:
     given = {str(entry.get("name")): entry for entry in mappings(job.main.containers[0].get("env"))}
     for name, count, what in ((WORKERS, job.roles[1].replicas, "workers"), (SLOTS_PER_WORKER, slots(job), "slots per worker")):
         entry = given.get(name)
-        if entry is not None and is_integer(count) and entry.get("value") != str(count):
+        if entry is not None and is_integer(count) and not _is_number(entry.get("value"), count):
             yield Problem(
                 f"the job has {count} {what}, and the launcher's {name} says: {entry.get('value') or 'nothing'}",
                 f"copy the replacements for {name} from the base's replacements.yaml into this overlay's `replacements`",
                 subject.at_pod(job.main, "containers", Named(str(job.main.containers[0].get("name"))), "env"),
             )
+
+
+def _is_number(value: Any, number: int) -> bool:
+    """Return whether a variable is that number; one with a leading zero was octal where it was copied from: yaml-octal says so."""
+    return value == str(number) or (isinstance(value, str) and re.fullmatch(r"0[0-7]+", value) is not None and int(value, 8) == number)

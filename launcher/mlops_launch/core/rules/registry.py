@@ -22,6 +22,7 @@ from mlops_launch.core.rules import (
     mpijob,
     mpijob_counts,
     names,
+    patches,
     paths,
     pod,
     pods,
@@ -41,7 +42,7 @@ from mlops_launch.core.rules.rule import Rule, rules_of
 from mlops_launch.core.rules.silence import accept, read_silences
 
 TOPICS: Final = {
-    "YAML and kustomize": (syntax, fields, field_types, workloads),
+    "YAML and kustomize": (syntax, patches, fields, field_types, workloads),
     "mlops.env": (env, shell, keys),
     "Folders and volumes": (paths, mounts),
     "Users": (users,),

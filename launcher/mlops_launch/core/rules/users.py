@@ -65,7 +65,7 @@ def _user_is_set(subject: Subject) -> Iterator[Problem]:
             if mapping(role.pod.get("securityContext")).get(field) is None:
                 yield Problem(f"{role.name} has no `{field}`", hint, subject.at_pod(role, "securityContext"))
     match = _NO_SOURCE.search(subject.render_error or "")
-    if match is not None:
+    if match is not None and not subject.unmatched_patches:
         path = (*match["path"].split("."), "securityContext")
         yield Problem(f"{match['role'] or 'the workload'} has no `{match['field']}`", hint, subject.at_patch(path))
 
