@@ -11,7 +11,7 @@ from mlops_launch.core.log.lines import Metrics
 from mlops_launch.core.log.stream import LogStream
 from tests.cluster.conftest import Call, archived, run_folders
 from tests.cluster.sim.nodes import Script
-from tests.cluster.sim.scripts import LINES
+from tests.cluster.sim.scripts import ENDLESS, LINES
 from tests.cluster.sim.world import MULTI, World
 
 
@@ -32,7 +32,9 @@ def test_a_reader_that_dies_ends_the_run_with_125_and_its_reason(
 
 
 def test_a_reader_that_dies_ends_logs_too(call: Call, world: World, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    call("run", MULTI)
+    world.kubelet.scripts = [ENDLESS]
+    call("run", MULTI, "--detach")
+    world.host.run(30)
     monkeypatch.setattr(LogStream, "feed", broken)
     ended = call("logs", "resnet50v1-5", "--all")
     assert ended.exit_code == 0

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from mlops_launch.clients.host import Host
 from mlops_launch.clients.kubeconfig import access
-from mlops_launch.clients.refusals import REJECTED_HINT, ApiError, Disconnected, missing_kind, refusal, unreachable
+from mlops_launch.clients.refusals import REJECTED_HINT, ApiError, Disconnected, missing_kind, refusal, strange, unreachable
 from mlops_launch.clients.stream import Stream
 from mlops_launch.errors import LauncherError
 
@@ -173,7 +173,7 @@ class Cluster:
             try:
                 response = self._send(method, path, query, body, content_type, READ_S)
                 if response.status < 400:
-                    return dict(json.loads(response.read()))
+                    return _parsed(response, path)
                 error: LauncherError = self._refusal(method, path, response)
                 if response.status not in RETRIED:
                     raise error
@@ -199,9 +199,11 @@ class Cluster:
             raise unreachable(address, error) from error
 
     def _refusal(self, method: str, path: str, response: Any) -> ApiError:
+        import urllib3
+
         try:
             return refusal(method, path, response.status, response.read() or b"", self._complaints[-1:])
-        except (OSError, ValueError):
+        except (urllib3.exceptions.HTTPError, OSError):
             return ApiError(f"the API server answered {response.status}: {path}", REJECTED_HINT, response.status)
 
     def _resources(self, api_version: str, kind: str) -> dict[str, tuple[str, bool]]:
@@ -214,6 +216,24 @@ class Cluster:
         if kind not in self._discovered[api_version]:
             raise missing_kind(api_version, kind)
         return self._discovered[api_version]
+
+
+def _parsed(response: Any, path: str) -> Json:
+    """Return the object of an answer.
+
+    Raises:
+        Disconnected: it broke off, or it is not an API server's: a proxy or a login page stands in between.
+    """
+    import urllib3
+
+    try:
+        body = response.read()
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Disconnected(f"the connection broke: {error}") from error
+    try:
+        return dict(json.loads(body))
+    except (ValueError, TypeError) as error:
+        raise strange(path, body) from error
 
 
 def _group_path(api_version: str) -> str:

@@ -33,6 +33,15 @@ def unreachable(address: str, error: BaseException) -> Disconnected:
     )
 
 
+def strange(path: str, body: bytes) -> Disconnected:
+    """Return the error for an answer that is not an API server's."""
+    text = " ".join(body[:200].decode(errors="replace").split())
+    return Disconnected(
+        f"the answer is not an API server's: {path}: {text}",
+        "does a proxy or a login page stand in between? `kubectl get namespaces` asks the same server",
+    )
+
+
 def missing_kind(api_version: str, kind: str) -> LauncherError:
     """Return the error for a kind that the cluster does not know."""
     return LauncherError(f"the cluster has no {kind} of {api_version}", "install what brings it, or take it out of the overlay")

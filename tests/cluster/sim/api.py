@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Callable
@@ -15,6 +14,11 @@ from tests.cluster.sim.logs import ContainerLog, LogSource
 
 Json = dict[str, Any]
 BOOKMARK_S = 60.0
+
+
+def clone(item: Json) -> Json:
+    """A copy that shares nothing."""
+    return json.loads(json.dumps(item))  # type: ignore[no-any-return]
 
 
 class Source(Protocol):
@@ -85,7 +89,9 @@ class ApiServer:
         self.host = host
         self.kinds = [*CORE, MPIJOB]
         self.objects: dict[str, Json] = {}
-        self.history: list[tuple[int, str, Kind, Json]] = []
+        self.history: list[tuple[int, float, str, Kind, Json]] = []  # version, when watches see it, event, kind, object
+        self.lag = 0.0  # seconds until watches see what happens
+        self.repeats = False  # watches send events twice
         self.version = 1000
         self.oldest = 0  # versions up to this one cannot be watched from
         self.logs: dict[str, ContainerLog] = {}  # by pod uid
@@ -118,7 +124,7 @@ class ApiServer:
     def create(self, item: Json, namespace: str | None = "team") -> Json:
         """Create an object as a controller does."""
         kind = self.kind(item["kind"])
-        item = copy.deepcopy(item)
+        item = clone(item)
         item["apiVersion"] = kind.version
         self._uids += 1
         metadata = item["metadata"]
@@ -135,7 +141,7 @@ class ApiServer:
         found = self.objects.get(path)
         if found is None or found["metadata"]["uid"] != item["metadata"]["uid"]:
             return None
-        found = copy.deepcopy(found)
+        found = clone(found)
         change(found)
         if found != self.objects[path]:
             self._store("MODIFIED", self.kind(found["kind"]), path, found)
@@ -146,7 +152,7 @@ class ApiServer:
         path = self.path_of(item)
         found = self.objects.get(path)
         if found is not None and found["metadata"]["uid"] == item["metadata"]["uid"]:
-            self._store("DELETED", self.kind(found["kind"]), path, copy.deepcopy(found))
+            self._store("DELETED", self.kind(found["kind"]), path, clone(found))
 
     def delete(self, item: Json, propagation: str = "Background", grace: int | None = None) -> None:
         """Delete an object as a client asks for it."""
@@ -197,7 +203,10 @@ class ApiServer:
             del self.objects[path]
         else:
             self.objects[path] = item
-        self.history.append((self.version, event, kind, item))
+        seen = max(self.host.monotonic() + self.lag, self.history[-1][1] if self.history else 0.0)
+        self.history.append((self.version, seen, event, kind, item))
+        if seen > self.host.monotonic():
+            self.host.after(seen - self.host.monotonic(), lambda: None)
         for listener in self.listeners:
             listener(event, kind, item)
 
@@ -296,7 +305,7 @@ class ApiServer:
         server = {key: value for key, value in found["metadata"].items() if key not in wanted["metadata"]}
         changed = {**found, **wanted, "metadata": {**server, **wanted["metadata"]}}
         if changed != found:
-            self._store("MODIFIED", address.kind, path, copy.deepcopy(changed))
+            self._store("MODIFIED", address.kind, path, clone(changed))
         return self.objects[path]
 
     def _create(self, request: Request, address: Address) -> Json:
@@ -342,7 +351,8 @@ class Watch:
         host.after(self._next - host.monotonic(), lambda: None)
 
     def ready(self) -> bool:
-        return self._too_old or self._at < len(self._api.history) or self._api.host.monotonic() >= self._next
+        history, now = self._api.history, self._api.host.monotonic()
+        return self._too_old or self._at < len(history) and history[self._at][1] <= now or now >= self._next
 
     def take(self) -> bytes:
         """Return lines; nothing at the end. Some calls have none for this watch: then it is a bookmark's turn, or nobody's."""
@@ -351,16 +361,19 @@ class Watch:
             self._too_old, self._ends, self._next = False, api.host.monotonic(), api.host.monotonic()
             return json.dumps(words.too_old(self._asked, api.oldest)).encode() + b"\n"
         found = []
-        for version, event, kind, item in api.history[self._at :]:
+        while self._at < len(api.history) and api.history[self._at][1] <= api.host.monotonic():
+            version, _, event, kind, item = api.history[self._at]
+            self._at += 1
             if kind is self._address.kind and selected(item, self._address, self._query):
                 found.append({"type": event, "object": {**item, "metadata": {**item["metadata"], "resourceVersion": str(version)}}})
-        self._at = len(api.history)
+        found = [event for event in found for _ in range(1 + api.repeats)]
         if not found and api.host.monotonic() >= self._ends:
             return b""
         if api.host.monotonic() >= self._bookmark:
             self._bookmark = api.host.monotonic() + BOOKMARK_S
             head = {"kind": self._address.kind.kind, "apiVersion": self._address.kind.version}
-            found.append({"type": "BOOKMARK", "object": {**head, "metadata": {"resourceVersion": str(api.version)}}})
+            version = api.history[self._at - 1][0] if self._at else self._asked
+            found.append({"type": "BOOKMARK", "object": {**head, "metadata": {"resourceVersion": str(version)}}})
             self._ticks()
         return b"".join(json.dumps(event).encode() + b"\n" for event in found) or AGAIN
 

@@ -25,6 +25,10 @@ class ContainerLog:
     ended: bool = False
     whole: bool = True
     followers: list[LogSource] = field(default_factory=list)
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.host.monotonic()
 
     def write(self, text: str) -> None:
         """Write a line; two of the same moment have the same timestamp."""

@@ -77,6 +77,8 @@ class Kubelet:
         self.running: dict[str, Running] = {}  # by pod uid
         self.started = 0
         self.alive = True
+        self.logs: list[ContainerLog] = []  # of the containers that train, in the order of their starts
+        self.codes: list[int] = []  # their exit codes
         api.listeners.append(self._hear)
 
     def is_main(self, pod: Json) -> bool:
@@ -119,10 +121,11 @@ class Kubelet:
         if found is None or found["metadata"]["uid"] != uid or found["metadata"].get("deletionTimestamp"):
             return
         script = self.workers.get(pod["metadata"]["name"], self.worker)
+        log = self.api.logs[uid] = ContainerLog(self.host)
         if self.is_main(pod):
             script = self.scripts[min(self.started, len(self.scripts) - 1)]
             self.started += 1
-        log = self.api.logs[uid] = ContainerLog(self.host, whole=True)
+            self.logs.append(log)
         running = self.running[uid] = Running(pod, script, log)
 
         def run(o: Json) -> None:
@@ -160,6 +163,8 @@ class Kubelet:
     def exit(self, running: Running, code: int, reason: str = "Error") -> None:
         """End a container."""
         running.alive = False
+        if self.is_main(running.pod):
+            self.codes.append(code)
         running.log.ended, running.log.whole = True, running.script.whole
         pod = running.pod
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from http.client import IncompleteRead
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import urllib3
 from kubernetes import client
 
-from tests.cluster.sim.api import AGAIN, Answer, ApiServer, Source
+from tests.cluster.sim.api import AGAIN, Answer, ApiServer, Source, Watch
 from tests.cluster.sim.clock import Simulation
 
 ADDRESS = "https://cluster.example.com:6443"
@@ -22,11 +22,12 @@ class Wire:
 
     Args:
         api: answers.
-        faults: what goes wrong: `before` may raise, or answer in the server's place; `body` may change a body's bytes.
+        faults: what goes wrong: `before` may raise, or answer in the server's place.
     """
 
     def __init__(self, host: Simulation, api: ApiServer, faults: Faults | None = None) -> None:
         self.host, self.api, self.faults = host, api, faults or Faults()
+        self.bodies: list[Body] = []  # that have not ended
 
     def client(self) -> client.ApiClient:
         """The `kubernetes` client over this wire."""
@@ -44,7 +45,16 @@ class Wire:
         answer = self.faults.before(method, parts.path, query, read_s)
         if answer is None:
             answer = self.api.handle(method, parts.path, query, body, headers.get("Content-Type", ""))
-        return response(self.host, answer, read_s, self.faults.body(method, parts.path, query))
+        body = Body(self.host, answer.body, read_s)
+        if not isinstance(answer.body, bytes):
+            self.bodies = [other for other in self.bodies if not other.over] + [body]
+        return response(body, answer)
+
+    def hit(self, blow: Exception | str, watches: bool = False) -> None:
+        """Let something happen to all answers under way, or to the watches among them: an error, an `end`, a `stall`."""
+        for body in self.bodies:
+            if not watches or isinstance(body.source, Watch):
+                body.blow = blow
 
     def clear(self) -> None:
         """Called when the client is closed."""
@@ -60,20 +70,10 @@ class Faults:
     def before(self, method: str, path: str, query: dict[str, str], read_s: float | None) -> Answer | None:
         return None
 
-    def body(self, method: str, path: str, query: dict[str, str]) -> Damage | None:
-        return None
 
-
-class Damage:
-    """What happens to one body: called for each piece; may raise as a broken connection does, return less, or nothing."""
-
-    def __call__(self, data: bytes) -> bytes:
-        return data
-
-
-def response(host: Simulation, answer: Answer, read_s: float | None, damage: Callable[[bytes], bytes] | None) -> urllib3.HTTPResponse:
+def response(body: Body, answer: Answer) -> urllib3.HTTPResponse:
     """An answer as urllib3 hands it out."""
-    body = Body(host, answer.body, read_s, damage)
+    body.cut = int(answer.headers.pop("X-Cut", 0))
     connection: Any = SimpleNamespace(close=body.close)
     return urllib3.HTTPResponse(
         body=body, headers=answer.headers, status=answer.status, preload_content=False, connection=connection, sock_shutdown=body.shutdown
@@ -81,15 +81,21 @@ def response(host: Simulation, answer: Answer, read_s: float | None, damage: Cal
 
 
 class Body(io.RawIOBase):
-    """A body as http.client has it: `read` and `read1` wait for what comes."""
+    """A body as http.client has it: `read` and `read1` wait for what comes.
 
-    def __init__(self, host: Simulation, content: bytes | Source, read_s: float | None, damage: Callable[[bytes], bytes] | None) -> None:
-        self._host, self._source, self._read_s, self._damage = host, content, read_s, damage
-        self._rest = b""
-        self._over = False
+    Args:
+        content: all of it, or what it comes from.
+        read_s: seconds without a byte until a read gives up.
+    """
+
+    def __init__(self, host: Simulation, content: bytes | Source, read_s: float | None) -> None:
+        self._host, self._read_s = host, read_s
+        self.source = None if isinstance(content, bytes) else content
+        self._rest = content if isinstance(content, bytes) else b""
+        self.over = isinstance(content, bytes)
+        self.blow: Exception | str | None = None
         self._shut = False
-        if isinstance(content, bytes):
-            self._rest, self._over = content, True
+        self.cut = 0  # bytes that the head has announced and that do not come
 
     def readable(self) -> bool:
         return True
@@ -97,29 +103,33 @@ class Body(io.RawIOBase):
     def shutdown(self, how: int) -> None:
         self._shut = True
 
-    def _ready(self) -> bool:
-        return self._shut or self._source.ready()  # type: ignore[union-attr]
-
     def read1(self, size: int = -1) -> bytes:
-        until = None if self._read_s is None else self._host.monotonic() + self._read_s
-        while not self._rest and not self._over:
-            left = None if until is None else until - self._host.monotonic()
-            if not self._ready() and not self._host.wait(self._ready, left):
+        until = float("inf") if self._read_s is None else self._host.monotonic() + self._read_s
+        while not self._rest and not self.over:
+            if not self._ready() and not self._host.wait(self._ready, until - self._host.monotonic()):
                 raise TimeoutError("The read operation timed out")
-            if self._shut:
-                return b""
-            found = self._source.take()  # type: ignore[union-attr]
-            if found == AGAIN:
-                continue
-            self._rest, self._over = found, not found
+            if self._shut or self.blow == "end":
+                self.over = True
+            elif isinstance(self.blow, Exception):
+                self.over = True
+                raise self.blow
+            else:
+                assert self.source is not None
+                found = self.source.take()
+                if found != AGAIN:
+                    self._rest, self.over = found, not found
         size = len(self._rest) if size is None or size < 0 else size
+        if self.source is not None and len(self._rest) > 1:  # as TCP cuts it
+            size = min(size, self._host.random.choice((len(self._rest), self._host.random.randint(1, len(self._rest)))))
         data, self._rest = self._rest[:size], self._rest[size:]
-        if self._damage is not None and data:
-            kept = self._damage(data)
-            if not kept:
-                self._over, self._rest = True, b""
-            return kept
+        if not data and self.cut:
+            raise IncompleteRead(b"", self.cut)
         return data
+
+    def _ready(self) -> bool:
+        if self._shut or self.blow not in (None, "stall"):
+            return True
+        return self.blow is None and self.source is not None and self.source.ready()
 
     def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
         found = []

@@ -19,6 +19,8 @@ from mlops_launch.core.log.stream import LogStream
 from mlops_launch.errors import LauncherError
 
 RUNNING, ENDED, GONE = "running", "ended", "gone"
+NOT_FOUND: Final = 404
+LATE_S: Final = 5.0  # from a container's start to the first answer
 HEAD_S: Final = 5.0  # from a container's start to its first line, without a thought of rotation
 LAST_TRIES_S: Final = 60.0  # to read the end of a log for sure
 LONGEST_PAUSE_S: Final = 2.0
@@ -36,6 +38,7 @@ class Container:
         namespace: the pod's.
         started: when, RFC 3339, to find that the log's beginning is missing; None does not look for that.
         since: only lines from that time on, RFC 3339; None is the whole log.
+        watched: since before its start: only a first answer that comes late can lack the beginning.
     """
 
     pod: str
@@ -43,6 +46,7 @@ class Container:
     namespace: str
     started: str | None = None
     since: str | None = None
+    watched: bool = False
 
 
 class Follower:
@@ -74,6 +78,7 @@ class Follower:
         self._watch_rotation = watch_rotation
         self._log = LogStream(begin)
         self._headless = container.started is not None  # no line has come, and the first one may not be the log's first
+        self._early = False  # the newest answer came soon after the container's start
         self._marked_at = 0.0
         self._allowed = begin is not None  # to read this log; what refuses it later may be a server that has just started
         self._path = f"{cluster.path(*POD, container.pod, container.namespace)}/log"
@@ -103,26 +108,30 @@ class Follower:
 
     def _follow(self) -> Iterator[Piece | Mark]:
         pause, last_try = 0.1, float("inf")
-        whole = False  # the newest connection came to the log's end
+        ends = 0  # of so many connections, the newest ones, that came to the log's end; somebody in between can close one, too
         while not self._stop.is_set():
             before, unsure = self._log.last, self._log.unsure
             state = self._look()  # first, so that what was written before the end is read for sure
             if state == GONE:
+                ends -= 1  # the last one may have been closed in between, when nobody could ask any more
                 break
             read = yield from self._connection(follow=state == RUNNING and not unsure)
-            whole = whole if read is None else read and self._log.synced
+            if read is not None:
+                ends = ends + 1 if read and self._log.synced else 0
             if state == ENDED:
                 last_try = min(last_try, self._host.monotonic() + LAST_TRIES_S)
-                if read and whole or self._host.monotonic() > last_try:
+                if read and ends or self._host.monotonic() > last_try:
                     break
             pause = 0.1 if self._log.last != before else min(2 * pause, LONGEST_PAUSE_S)
-            if self._log.unsure == unsure and not (whole and self._look() != RUNNING):
+            if self._log.unsure == unsure and not (ends and self._look() != RUNNING):
                 self._stop.wait(pause)
         if not self._stop.is_set():
-            yield from self._with_gaps(self._log.end(whole))
+            pieces = self._log.end(ends > 0)
+            lost = not pieces and self._log.first is None and self._headless and not self._early
+            yield from self._with_gaps([Gap(None, None)] if lost else pieces)
 
     def _connection(self, follow: bool, strict: bool = False) -> Generator[Piece | Mark, None, bool | None]:
-        """Read until the stream ends; return whether it ended properly, None when there was no answer.
+        """Read until the stream ends; return whether it ended properly, None when there is no log any more.
 
         Raises:
             ApiError: not allowed.
@@ -136,8 +145,9 @@ class Follower:
         except LauncherError as error:
             if strict or isinstance(error, ApiError) and error.status in (401, 403) and not self._allowed:
                 raise
-            return None
-        self._allowed = True
+            # A pod that is not there any more has no more lines; what was written while nothing could be asked is not known.
+            return None if isinstance(error, ApiError) and error.status == NOT_FOUND else False
+        self._allowed, self._early = True, self._is_early()
         self._log.begin()
         begun = self._host.monotonic()
         try:
@@ -158,6 +168,12 @@ class Follower:
             stream.close()
         return False
 
+    def _is_early(self) -> bool:
+        """Return whether an answer that begins now has the log's beginning for sure: it comes soon after the container's start."""
+        if not self._container.watched or self._container.started is None:
+            return False
+        return (self._host.now() - moment(self._container.started)).total_seconds() <= LATE_S
+
     def _read(self, stream: Stream, strict: bool) -> bytes | None:
         """Return what has come; nothing at the stream's proper end; None when the connection broke.
 
@@ -176,7 +192,7 @@ class Follower:
         for piece in pieces:
             if self._headless and isinstance(piece, bytes):
                 self._headless = False
-                if head_is_missing(str(self._container.started), self._log.first, piece):
+                if not self._early and head_is_missing(str(self._container.started), self._log.first, piece):
                     yield Gap(None, self._log.first)
             yield piece
         for head in list(self._rotations.heads):

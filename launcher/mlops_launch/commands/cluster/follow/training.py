@@ -11,6 +11,7 @@ from typing import Final
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower
+from mlops_launch.commands.cluster.follow.ending import Ending
 from mlops_launch.commands.cluster.follow.startup import Startup
 from mlops_launch.commands.cluster.follow.stopping import ask_to_stop
 from mlops_launch.commands.cluster.follow.watch import Observer
@@ -27,12 +28,11 @@ from mlops_launch.core.kube.outcome import MemoryKill, Outcome
 from mlops_launch.core.log.pieces import Gap, Mark, Piece
 from mlops_launch.core.log.stream import LogStream
 from mlops_launch.core.record import BY_DETACHING
-from mlops_launch.core.workload import kinds, state
+from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError, as_launcher_error
 
 TICK_S: Final = 0.2
-MARK_S: Final = 30.0  # from the container's end to the operator's word on it
 LINES_S: Final = 10.0  # for the workers' last lines
 QUEUED: Final = 64  # chunks that may wait to be shown
 
@@ -79,7 +79,8 @@ class TrainingFollower:
         self._following: str | None = None  # the uid of the pod whose log is being read
         # uids of pods whose log has been read to its end
         self._read: set[str] = set(self._position.read if self._position else ())
-        self._ended_at: float | None = None
+        self._ending = Ending(workload, self._observer, cluster.host)
+        self._torn = False  # the last line has no end
 
     @property
     def memory_kill(self) -> MemoryKill | None:
@@ -119,8 +120,10 @@ class TrainingFollower:
             self._workers.follow(kinds.other_pods(self._workload.manifest, self._observer.pods), self._look)
             yield from self._follow_newest()
             yield from self._come()
-            found = self._found_outcome()
-            if found is not None and self._following is None and self._all_read():
+            found = self._ending.look()
+            if found is not None and self._following is None and self._all_read() and self._ending.is_sure(self._console):
+                if not self._read and found.reason != ends.DELETED:
+                    yield Gap(None, None)  # its pod went before anybody saw it run
                 self.outcome = found
                 return
 
@@ -163,7 +166,7 @@ class TrainingFollower:
         with self._observer.changed:
             self._observer.changed.wait(TICK_S)
 
-    def _follow_newest(self) -> Iterator[Gap]:
+    def _follow_newest(self) -> Iterator[Piece]:
         """Begin with the log of the oldest pod that trains and was not read yet."""
         if self._following is not None:
             return
@@ -176,9 +179,10 @@ class TrainingFollower:
             if uid not in self._read:
                 self._following = uid
                 mark = position.mark if position is not None and position.pod == uid else None
-                # One that has been followed from its start has its beginning.
-                started = facts.started_at(pod) if self._again and mark is None else None
-                container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started)
+                started = facts.started_at(pod) if mark is None else None
+                container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started, watched=not self._again)
+                if self._torn:
+                    yield b"\n"
                 follower = Follower(self._cluster, container, partial(self._look, uid), begin=mark)
                 self._cluster.host.start_thread("log", partial(self._read_log, follower))
                 return
@@ -215,6 +219,7 @@ class TrainingFollower:
                     case LauncherError():
                         raise item
                     case _:
+                        self._torn = not item.endswith(b"\n") if isinstance(item, bytes) else self._torn
                         yield item
                 item = self._items.get_nowait()
         except queue.Empty:
@@ -229,18 +234,3 @@ class TrainingFollower:
     def _all_read(self) -> bool:
         """Return whether nothing is left to be read: of a pod that has started, and of the queue."""
         return self._items.empty() and all(facts.uid_of(pod) in self._read for pod in self.main_pods)
-
-    def _found_outcome(self) -> Outcome | None:
-        pods: list[Object] = self._observer.pods
-        workload = self._observer.workload
-        found = state.outcome(self._workload.manifest, workload, pods)
-        if found is not None:
-            return found
-        mains = kinds.main_pods(self._workload.manifest, pods)
-        if not mains or not facts.has_ended(mains[-1]):
-            self._ended_at = None
-            return None
-        self._ended_at = self._ended_at or self._cluster.host.monotonic()
-        end = facts.container_end(mains[-1])
-        # The operator may be away. What the container said is the training's end all the same.
-        return Outcome(end.code) if end is not None and self._cluster.host.monotonic() - self._ended_at > MARK_S else None

@@ -63,13 +63,21 @@ class Watched:
                 self._ended.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
 
+    def refresh(self) -> None:
+        """List now: a watch may be late.
+
+        Raises:
+            LauncherError: the list is refused.
+        """
+        self._list()
+
     def _list(self) -> None:
         answer = self._cluster.get(self._path, **self._selector)
         # The items of a list carry neither kind nor version.
         head = {"apiVersion": answer["apiVersion"], "kind": answer["kind"].removesuffix("List")}
         found = {facts.uid_of(item): {**item, **head} for item in answer["items"]}
         with self._changed:
-            self.deleted.update({uid: item for uid, item in self.objects.items() if uid not in found})
+            self.deleted.update({uid: self._gone(item) for uid, item in self.objects.items() if uid not in found})
             self.objects = found
             self._version = answer["metadata"]["resourceVersion"]
             self._well()
@@ -93,13 +101,25 @@ class Watched:
         if event["type"] == "ERROR":
             raise ApiError(f"the watch ended: {item.get('message')}", None, int(item.get("code") or 500))
         with self._changed:
-            self._version = item["metadata"]["resourceVersion"]
+            self._version = _newest(self._version, item["metadata"]["resourceVersion"])
             if event["type"] == "DELETED":
                 self.objects.pop(facts.uid_of(item), None)
-                self.deleted[facts.uid_of(item)] = item
+                self.deleted[facts.uid_of(item)] = self._gone(item)
             elif event["type"] != "BOOKMARK":
-                self.objects[facts.uid_of(item)] = item
+                self._keep(item)
             self._changed.notify_all()
+
+    def _keep(self, item: Json) -> None:
+        """Take an object's state, unless a list has brought a newer one while the event was under way."""
+        uid, version = facts.uid_of(item), item["metadata"]["resourceVersion"]
+        known = self.objects.get(uid) or self.deleted.get(uid)
+        if known is None or _newest(known["metadata"]["resourceVersion"], version) == version and uid not in self.deleted:
+            self.objects[uid] = item
+
+    def _gone(self, item: Json) -> Json:
+        """Return the last state of an object that is gone, marked as deleted: it may have been seen while it ran, and never again."""
+        at = f"{self._cluster.host.now():%Y-%m-%dT%H:%M:%SZ}"
+        return {**item, "metadata": {"deletionTimestamp": at, **item["metadata"]}}
 
     def _well(self) -> None:
         self.failing_since = self.failure = None
@@ -149,6 +169,21 @@ class Observer:
             both = {**self._pods.deleted, **self._pods.objects}
             return [pod for pod in both.values() if self._kind.owns(self.uid, pod)]
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether something may have happened that is not known: a watch has failed and no other has begun."""
+        with self.changed:
+            return any(watched.failing_since is not None for watched in self._watched)
+
+    def refresh(self) -> None:
+        """Look at everything now: the end of a workload may be known before the end of its pods.
+
+        Raises:
+            LauncherError: a list is refused.
+        """
+        for watched in self._watched:
+            watched.refresh()
+
     def pod(self, uid: str) -> Object | None:
         """Return a pod that exists, or None."""
         with self.changed:
@@ -161,3 +196,8 @@ class Observer:
                 if watched.failing_since is not None and self._host.monotonic() - watched.failing_since > patience:
                     return watched.failure
         return None
+
+
+def _newest(known: str | None, other: str) -> str:
+    """Return the newer of two resource versions; they are numbers (KEP-5504), and one that is not counts as the newest."""
+    return other if known is None or not (known.isdigit() and other.isdigit()) or int(other) >= int(known) else known

@@ -1,0 +1,243 @@
+"""Whole runs through random schedules of faults: the exit code is the training's, no line is lost unsaid, nothing hangs.
+
+MLOPS_SCHEDULES is the number of schedules: 200 by default, 2,000 with HYPOTHESIS_PROFILE=ci. They are the same ones each time, unless
+MLOPS_RANDOM is set. MLOPS_SHRINK takes a failing one apart.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
+from hypothesis import strategies as st
+
+from mlops_launch.commands.cluster import run as cluster_run
+from mlops_launch.commands.overlay.planning import checked_plan
+from mlops_launch.commands.runs.archive import Archive
+from mlops_launch.commands.runs.loop import Limits
+from mlops_launch.commands.runs.loop import run as run_loop
+from mlops_launch.commands.runs.streams import Streams
+from mlops_launch.core.workload.plan import Plan
+from mlops_launch.errors import LauncherError
+from tests.cluster.sim.faults import ANSWERS, BLOWS, TARGETS, Blow, Scheduled, Window
+from tests.cluster.sim.nodes import OOM, Script
+from tests.cluster.sim.world import MULTI, ROOT, SINGLE, World
+
+IN_CI: Final = os.environ.get("HYPOTHESIS_PROFILE") == "ci"
+SCHEDULES: Final = int(os.environ.get("MLOPS_SCHEDULES", 2000 if IN_CI else 200))
+PARTS: Final = 8  # of them, so that two processes can share the work
+PHASES: Final = [Phase.generate, *([Phase.shrink] if "MLOPS_SHRINK" in os.environ else [])]  # a shrunk schedule takes minutes
+UNKNOWN: Final = (143, 255)  # how a run ends when its pod went before anybody could look
+
+# What may happen to the pods: seconds after the job was applied, and what.
+INCIDENTS: Final = ("launcher deleted", "launcher evicted", "launcher killed", "worker evicted", "job deleted", "operator away")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One run and all that goes wrong during it."""
+
+    number: int
+    overlay: str
+    scripts: tuple[Script, ...]
+    windows: tuple[Window, ...]
+    blows: tuple[Blow, ...]
+    incidents: tuple[tuple[float, str], ...]
+    lag: float
+    repeats: bool
+    backoff: int
+
+
+def schedule_of(number: int) -> Schedule:
+    """The schedule of a number: the same number, the same schedule."""
+    r = random.Random(number)
+
+    def script(start: int) -> Script:
+        code = r.choice((0, 0, 1, 66, 137, 143, 255))
+        texts = [f"start comm=x container={start}", *(f"line {n} of {start}" for n in range(r.randint(0, 30)))]
+        texts += [f"result container={start}"] if code == 0 else []
+        lines = [(r.choice((0.0, 0.01, 0.5, 1.0, 4.0)), text) for text in texts]
+        return Script(lines, code, r.choice((OOM, "Error")) if code == 137 else "Error", whole=r.random() < 0.8)
+
+    return Schedule(
+        number,
+        r.choice((MULTI, MULTI, SINGLE)),
+        tuple(script(start) for start in range(3)),
+        tuple(
+            Window(r.uniform(4, 60), r.choice((0.1, 1.0, 5.0, 30.0, 120.0)), r.choice(TARGETS), r.choice(ANSWERS))
+            for _ in range(r.randint(0, 3))
+        ),
+        tuple(Blow(r.uniform(0, 60), r.choice(BLOWS)) for _ in range(r.randint(0, 5))),
+        tuple((r.uniform(0, 60), r.choice(INCIDENTS)) for _ in range(r.choice((0, 0, 1, 2)))),
+        lag=r.choice((0.0, 0.0, 0.5, 10.0, 45.0)),
+        repeats=r.random() < 0.5,
+        backoff=r.choice((0, 0, 2)),
+    )
+
+
+@pytest.fixture(scope="module")
+def plans() -> dict[str, Plan]:
+    """The overlays' plans: rendered and checked once, since no schedule changes that."""
+    found = {}
+    for overlay in (MULTI, SINGLE):
+        programs = World().programs
+        text = programs.run_together(["kubectl"], ["kubectl", "kustomize", overlay])[1].stdout
+        programs.changes = {}
+        plan = checked_plan(ROOT / overlay, _Relative(programs))  # type: ignore[arg-type]
+        found[overlay] = Plan(overlay, text, plan.workload, (), ())
+    return found
+
+
+class _Relative:
+    """kubectl that is given absolute folders."""
+
+    def __init__(self, programs: Any) -> None:
+        self._programs = programs
+
+    def find(self, name: str, hint: str) -> str:
+        return name
+
+    def run_together(self, *argvs: Sequence[str]) -> Any:
+        version, built = argvs
+        return self._programs.run_together(version, [*built[:-1], str(Path(built[-1]).relative_to(ROOT))])
+
+
+@dataclass
+class Result:
+    """How a run ended."""
+
+    code: int | None
+    error: str | None
+    stdout: bytes
+    stderr: str
+    folder: Path
+    seconds: float
+
+
+def execute(schedule: Schedule, plan: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[World, Result]:
+    """Run it through."""
+    faults = Scheduled(schedule.windows, schedule.blows)
+    world = World(schedule.number, faults)
+    world.kubelet.scripts = list(schedule.scripts)
+    world.api.lag, world.api.repeats = schedule.lag, schedule.repeats
+    world.operator.retries = schedule.backoff
+    monkeypatch.setattr(cluster_run, "checked_plan", lambda overlay, processes: plan)
+    world.api.listeners.append(lambda event, kind, item: _begin(world, faults, schedule, item))
+    out, err = io.BytesIO(), io.StringIO()
+    options = cluster_run.ClusterOptions()
+    engine = cluster_run.ClusterEngine(Path(schedule.overlay), options, world.clients(), Archive(folder / ".mlops"))
+    code, error = None, None
+    try:
+        code = run_loop(engine, Limits(), world.host, Streams(out, err, terminal=False))
+    except LauncherError as raised:
+        error = raised.message
+    result = Result(code, error, out.getvalue(), err.getvalue(), folder, world.host.monotonic() - 1000.0)
+    world.host.close()
+    for failure in world.host.failures:
+        raise failure
+    return world, result
+
+
+def _begin(world: World, faults: Scheduled, schedule: Schedule, item: dict[str, Any]) -> None:
+    if faults.began is None and item["metadata"]["name"].startswith("resnet") and item["kind"] in ("MPIJob", "Pod"):
+        faults.begin(world)
+        for at, what in schedule.incidents:
+            world.host.after(at, lambda what=what: incident(world, what))  # type: ignore[misc]
+
+
+def incident(world: World, what: str) -> None:
+    """Let something happen to the pods."""
+    workers = [pod for pod in world.api.all("Pod") if "worker" in pod["metadata"]["name"]]
+    mains = [pod for pod in world.api.all("Pod") if pod not in workers]
+    if what == "operator away":
+        world.operator.alive = False
+    elif what == "job deleted":
+        for job in world.api.all("MPIJob"):
+            world.api.delete(job, "Background")
+    elif what == "worker evicted":
+        for pod in workers[:1]:
+            if "status" in pod:
+                world.kubelet.evict(pod)
+    else:
+        for pod in mains[:1]:
+            if "deleted" in what:
+                world.api.delete(pod)
+            elif "evicted" in what and "status" in pod:
+                world.kubelet.evict(pod)
+            elif "killed" in what:
+                world.kubelet.kill(pod)
+
+
+def check(schedule: Schedule, world: World, result: Result) -> None:
+    """What holds whatever happens."""
+    [run] = [path.parent for path in result.folder.glob(".mlops/runs/*/*/result.json")]
+    record = json.loads((run / "result.json").read_text())
+    deleted = any("deleted" in what or "evicted" in what for _, what in schedule.incidents)
+    # The exit code is the training's.
+    truth = world.kubelet.codes[-1] if world.kubelet.codes else None
+    if truth is None and result.error is not None:  # it never started, and that is said
+        assert schedule.incidents, result.error
+        return
+    assert result.error is None, result.error
+    allowed = {truth, *((*UNKNOWN, *world.kubelet.codes) if deleted else ()), *([137] if record["out_of_memory"] else ())}
+    assert result.code in allowed, (result.code, allowed)
+    assert record["exit_code"] == result.code
+    # Each line comes once and in order, or a gap is reported.
+    lines = [line for log in world.kubelet.logs for line in log.lines]
+    shown = result.stdout.splitlines()
+    assert (run / "training.log").read_bytes().splitlines() == shown
+    missing = _missing([text for _, text in lines], shown)
+    told = "cannot be read" in result.stderr
+    unseen = [log for log in world.kubelet.logs if not set(log.lines) - {lines[number] for number in missing}]
+    for number in missing:
+        stamp = lines[number][0]
+        if deleted and any(lines[number] in log.lines for log in unseen):
+            continue  # somebody has deleted the pod before it was seen
+        assert told or any((after or "") <= stamp <= (before or "9") for after, before in record["gaps"]), (
+            number,
+            lines[number],
+            record["gaps"],
+        )
+    # It does not take longer than what went wrong.
+    assert result.seconds < 1200, result.seconds
+
+
+def _missing(lines: Sequence[bytes], shown: Sequence[bytes]) -> list[int]:
+    """Return which lines are not shown; what is shown must be the others, in order."""
+    rest = iter(shown)
+    wanted = next(rest, None)
+    missing = []
+    for number, line in enumerate(lines):
+        if line == wanted:
+            wanted = next(rest, None)
+        else:
+            missing.append(number)
+    assert wanted is None, f"a line is new, comes twice, or out of order: {wanted!r}"
+    return missing
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_run_comes_through_any_schedule_of_faults(
+    part: int, plans: dict[str, Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @settings(max_examples=max(1, SCHEDULES // PARTS), deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=PHASES)
+    @given(st.integers(0, 2**64 - 1))
+    def run(number: int) -> None:
+        schedule = schedule_of(number)
+        note(str(schedule))
+        shutil.rmtree(tmp_path / ".mlops", ignore_errors=True)
+        world, result = execute(schedule, plans[schedule.overlay], tmp_path, monkeypatch)
+        note(result.stderr)
+        note(f"exit codes {world.kubelet.codes}, result {result.code}, {result.seconds:.1f} s")
+        check(schedule, world, result)
+
+    (run if "MLOPS_RANDOM" in os.environ else seed(part)(run))()
