@@ -86,3 +86,27 @@ def test_a_script_with_another_program_has_no_settings_of_a_model() -> None:
     package = Package(PACKAGE.models, {**PACKAGE.scripts, script: Script(script, {}, trains=False)}, PACKAGE.common)
     assert findings_with("MLOPS_ANYTHING=1", package)[0] == []
     assert [finding.rule for finding in findings_with("MLOPS_ANYTHING=1")[0]] == ["setting-unknown"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "line", "message"),
+    [
+        ({"precision": "fp32"}, "MLOPS_PRECISION=bf16", "`MLOPS_PRECISION` has no effect, run.sh gives the flag --precision fp32: bf16"),
+        ({"precision": "fp32"}, "MLOPS_PRECISION=fp32", None),
+        (
+            {"global_batch": "10"},
+            "MLOPS_GLOBAL_BATCH=50",
+            "`MLOPS_GLOBAL_BATCH` has no effect, run.sh gives the flag --global-batch 10: 50",
+        ),
+        ({"preset": "demo"}, "MLOPS_PRESET=full", "`MLOPS_PRESET` has no effect, run.sh gives the flag --preset demo: full"),
+        ({"comm": "${MLOPS_COMM:-horovod}", "preset": "${MLOPS_PRESET:-demo}"}, "MLOPS_COMM=mpi4py\nMLOPS_PRESET=full", None),
+    ],
+)
+def test_a_setting_that_the_scripts_flag_goes_over_is_named(flags: dict[str, str], line: str, message: str | None) -> None:
+    files = files_of("multi-node", {"mlops.env": ("fp32_training_multi_node.sh", "run.sh")})
+    files = files.with_texts({"mlops.env": files.texts["mlops.env"].replace("MLOPS_PRESET=demo\n", "") + line + "\n"})
+    package = Package(PACKAGE.models, {"run.sh": Script("run.sh", flags, trains=True)}, PACKAGE.common)
+    found = find_problems(Subject(files, find_workload(rendered("multi-node", files).values()), None, package))
+    assert [(finding.rule, finding.severity, finding.message) for finding in found] == (
+        [] if message is None else [("setting-overridden", "warning", message)]
+    )

@@ -64,7 +64,7 @@ def apply_changes(files: OverlayFiles, changes: Changes, package: Package) -> di
         package: the overlay's, which knows the settings, presets and scripts.
 
     Raises:
-        UsageError: a key or preset that there is not, workers of a Pod.
+        UsageError: an unknown key or preset, workers of a Pod.
         LauncherError: a file that is needed is missing, or cannot be edited in place.
     """
     texts = dict(_env_texts(files, changes, package))

@@ -38,7 +38,7 @@ def parse_user(text: str) -> User:
     User(uid=1234, gid=5678, fs_group=5678)
 
     Raises:
-        UsageError: a part is no number from 0 to 2147483647, or there are more than three.
+        UsageError: a part is not a number from 0 to 2147483647, or there are more than three.
     """
     parts = text.split(":")
     if len(parts) > 3 or not all(part.isascii() and part.isdigit() and int(part) <= LARGEST_ID for part in parts):
@@ -50,7 +50,7 @@ def parse_user(text: str) -> User:
 
 
 def parse_quantity(text: str) -> Decimal | None:
-    """Return a Kubernetes quantity as a number, or None when it is none or negative.
+    """Return a Kubernetes quantity as a number, or None when it is negative or not one.
 
     See https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 
@@ -96,7 +96,7 @@ def is_dns_label(text: str) -> bool:
 
 
 _QUANTITY_HINT = "for instance 4 or 500m for CPU, 8Gi for memory"
-CPU: Final = Form("a quantity for CPU", parse_quantity, _QUANTITY_HINT)  # 0 is none either
+CPU: Final = Form("a quantity for CPU", parse_quantity, _QUANTITY_HINT)  # 0 does not fit either
 MEMORY: Final = Form("a quantity for memory", parse_quantity, _QUANTITY_HINT)
 NAMESPACE: Final = Form(
     "the name of a namespace",

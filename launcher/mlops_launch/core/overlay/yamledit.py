@@ -39,7 +39,7 @@ class YamlText:
         """The first document as nodes.
 
         Raises:
-            YamlSyntaxError: the text is no YAML.
+            YamlSyntaxError: the text is not valid YAML.
         """
         return yamltext.parse(self.text)
 
@@ -48,7 +48,7 @@ class YamlText:
         """The first document as plain data.
 
         Raises:
-            YamlSyntaxError: the text is no YAML, or has a key twice.
+            YamlSyntaxError: the text is not valid YAML, or has a key twice.
         """
         return yamltext.load_tree(self.text, self.tree)
 
@@ -56,7 +56,7 @@ class YamlText:
         """Return the data at `path`, or None when it is not there.
 
         Raises:
-            YamlSyntaxError: the text is no YAML, or has a key twice.
+            YamlSyntaxError: the text is not valid YAML, or has a key twice.
         """
         data = self.data
         for step in path:
@@ -67,7 +67,7 @@ class YamlText:
         """Return the text with the value at `path` set; missing keys, and a missing named item of a list, are created.
 
         Raises:
-            YamlSyntaxError: the text is no YAML, or has a key twice.
+            YamlSyntaxError: the text is not valid YAML, or has a key twice.
             LauncherError: the place cannot be edited in place.
         """
         wanted = _with_value(self.data, path, value)

@@ -144,6 +144,30 @@ def _setting_value(subject: Subject) -> Iterator[Problem]:
 
 
 @rule(
+    "setting-overridden",
+    WARNING,
+    "A setting of mlops.env has no effect, because the script gives it as a flag",
+    why="A flag goes over the variable. Choose another script, or write the script's flag as `${VARIABLE:-value}`.",
+    wrong=in_env("MLOPS_PRECISION=bf16"),
+    right=in_env("MODEL_SCRIPT=bf16_training_multi_node.sh"),
+)
+def _overridden(subject: Subject) -> Iterator[Problem]:
+    model, variables = _model(subject), _variables(subject)
+    script = subject.package.scripts.get(variables.get(MODEL_SCRIPT, ""))
+    if model is None or script is None:
+        return
+    flags = {PRESET: "preset"} | {variable: setting.name for variable, setting in model.by_variable().items()}
+    for variable, name in flags.items():
+        text, value = variables.get(variable), script.flag(name, variables)
+        if text and value is not None and value != text and not _SPOILT.fullmatch(text):
+            yield Problem(
+                f"`{variable}` has no effect, {script.name} gives the flag --{name.replace('_', '-')} {value}: {text}",
+                "remove the line, or choose a script without that flag: MODEL_SCRIPT",
+                _place(subject, variable),
+            )
+
+
+@rule(
     "global-batch",
     ERROR,
     "The global batch cannot be divided among the ranks",

@@ -19,7 +19,7 @@ _VARIABLES: Final = {"dataset_dir": DATASET_DIR, "output_dir": OUTPUT_DIR}
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a number must keep to, beside the trainer's own limits; None is no bound."""
+    """What a number must keep to, beside the trainer's own limits; None where there is no bound."""
 
     minimum: float | None = None
     above: float | None = None

@@ -187,7 +187,7 @@ def explain(setting: Setting) -> str:
 
 
 def _script(path: str, content: bytes) -> Script:
-    """Return a script with the flags that its last line with `main.py` gives; those that are no plain words are left out."""
+    """Return a script with the flags that its last line with `main.py` gives; a line that a shell would not read has none."""
     found = _SCRIPT_END.findall(content.decode(errors="replace"))
     try:
         words = shlex.split(found[-1], comments=True) if found else []
