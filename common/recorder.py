@@ -12,7 +12,7 @@ from typing import Any, Final
 from common.files import io_error
 from common.output import OutputFolder, say
 from common.summaries import Summaries
-from mlops_launch.contract import STEP, TENSORBOARD_FOLDER, Value, format_fields
+from mlops_launch.contract import EVALUATION, STEP, TENSORBOARD_FOLDER, Value, format_fields
 
 # Of the last evaluation, in the result line.
 _RESULT: Final = ("top1", "top5", "loss")
@@ -43,7 +43,7 @@ class Recorder:
             return
         records = output.rewind_metrics(step)
         for record in records:
-            if record["kind"] == "evaluation":
+            if record["kind"] == EVALUATION:
                 self._evaluated.add(record["step"])
                 self._final |= {name: record[name] for name in _RESULT if isinstance(record.get(name), int | float)}
         if summaries:
@@ -106,9 +106,9 @@ class Recorder:
         if self._output is None:
             return
         record: dict[str, Value] = {"epoch": epoch, **figures}
-        say("evaluation " + format_fields({"step": step} | record))
+        say(f"{EVALUATION} " + format_fields({"step": step} | record))
         self._final |= {name: figures[name] for name in _RESULT}
-        self._write("evaluation", step, record)
+        self._write(EVALUATION, step, record)
 
     def _write(self, kind: str, step: int, record: Mapping[str, Value]) -> None:
         assert self._output is not None

@@ -19,12 +19,12 @@ from common.stopping import StopRequest
 from common.training.clock import Pauses
 from common.training.evaluation import evaluate
 from common.training.model import Model, parameter_count
-from common.training.plan import CHECKPOINT, EVALUATION, make_plan, require_divisible, require_enough
+from common.training.plan import CHECKPOINT, make_plan, require_divisible, require_enough
 from common.training.settings import Settings
 from common.training.source import Source
 from common.training.state import START_ANEW, State
 from common.training.step import EvaluationFigures, StepFigures, make_evaluation_step, make_momentum, make_train_step
-from mlops_launch.contract import RESULT, RESULT_FILE, ExitCode, Value, format_fields
+from mlops_launch.contract import EVALUATION, RESULT, RESULT_FILE, ExitCode, Value, format_fields
 
 
 def train(model: Model, settings: Settings, comm: Comm, stop: StopRequest, threads: int) -> ExitCode:

@@ -10,10 +10,9 @@ from common.data.order import step_bounds, steps_per_epoch
 from common.errors import TrainingError
 from common.schedule import Schedule, scaled
 from common.training.settings import Settings
-from mlops_launch.contract import ExitCode
+from mlops_launch.contract import EVALUATION, ExitCode
 
-# Kinds of pauses between steps.
-EVALUATION = "evaluation"
+# A kind of pause between steps, beside the evaluation.
 CHECKPOINT = "checkpoint"
 
 # Steps of an epoch are of one size, so they are smaller than asked for. Where they are smaller than this part of it, the

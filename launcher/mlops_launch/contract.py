@@ -80,6 +80,7 @@ RESULT_FILE: Final = "result.json"
 # Log lines: a word, then key=value pairs (logfmt).
 START: Final = "start"  # the first line of a training: what runs, how many ranks, where
 STEP: Final = "step"  # `step=120/1000 epoch=2 loss=…`: the key is the word
+EVALUATION: Final = "evaluation"  # the figures over the validation images
 RESULT: Final = "result"  # the last line, the final figures
 OUT_OF_MEMORY: Final = "out-of-memory"  # of a worker's entry point: a rank was killed for memory
 

@@ -11,10 +11,10 @@ from hypothesis.extra.numpy import arrays
 from common.data.order import step_bounds
 from common.errors import TrainingError
 from common.training.clock import Pauses
-from common.training.plan import CHECKPOINT, ENOUGH, EVALUATION, make_plan, require_enough
+from common.training.plan import CHECKPOINT, ENOUGH, make_plan, require_enough
 from common.training.settings import Settings
 from common.training.state import require_finite
-from mlops_launch.contract import ExitCode
+from mlops_launch.contract import EVALUATION, ExitCode
 
 
 @given(

@@ -1,10 +1,16 @@
 """A run's record, its state, and what its exit code means."""
 
 import json
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mlops_launch.commands.runs.archive import ArchivedRun
+from mlops_launch.commands.runs.listing import COLUMNS, RunStatus
 from mlops_launch.contract import ExitCode
+from mlops_launch.core.log.lines import Metrics
 from mlops_launch.core.record import BY_TIMEOUT, HINTS, MEMORY_HINT, RunRecord, exit_hint, exit_name, state
 from mlops_launch.core.workload.redaction import REDACTED, redact_object
 from mlops_launch.errors import LauncherError
@@ -68,3 +74,19 @@ def test_secrets_are_redacted_and_nothing_else():
     ]
     settings = {"kind": "ConfigMap", "data": {"HF_TOKEN": "t", "TOKENS": "5", "PASSWORD": ""}}
     assert redact_object(settings)["data"] == {"HF_TOKEN": REDACTED, "TOKENS": "5", "PASSWORD": ""}
+
+
+@given(st.lists(st.sampled_from(["step", "evaluation", "result"]), max_size=6), st.data())
+def test_figures_over_validation_images_are_never_mixed_with_those_of_a_step(words, data):
+    metrics, said = Metrics(), None
+    for word in words:
+        top1 = round(data.draw(st.floats(0, 1)), 4)
+        metrics.read(f"{'step=3/9' if word == 'step' else word} loss=0.5 top1={top1}".encode())
+        said = top1 if word == "evaluation" or (word == "result" and not metrics.evaluation) else said
+    record = RECORD.at(step=metrics.step, evaluation=metrics.evaluation, result=metrics.result)
+    status = RunStatus(ArchivedRun(Path("job/time")), record, "running")
+    assert status.row()[COLUMNS.index("VAL TOP-1")] == ("-" if said is None else str(said))
+    shown = dict(line.split(":", 1) for line in status.to_text().splitlines() if line)
+    assert shown.get("val top-1", "-").strip() == ("-" if said is None else str(said))
+    assert shown.get("loss", "").strip() == ("0.5" if metrics.step else "")
+    assert "top-1" not in shown

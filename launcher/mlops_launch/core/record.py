@@ -62,6 +62,7 @@ class RunRecord:
         stopped_by: BY_SIGNAL or BY_TIMEOUT when the launcher stopped it.
         out_of_memory: the kernel has killed a process for memory while it ran.
         step: the fields of the newest step line.
+        evaluation: the fields of the newest evaluation line.
         result: the fields of the result line.
         engine: LOCAL or CLUSTER; what follows is known for a cluster only.
         namespace: where its objects are.
@@ -85,6 +86,7 @@ class RunRecord:
     stopped_by: str | None = None
     out_of_memory: bool = False
     step: Mapping[str, Value] = field(default_factory=dict)
+    evaluation: Mapping[str, Value] = field(default_factory=dict)
     result: Mapping[str, Value] = field(default_factory=dict)
     engine: str = LOCAL
     namespace: str | None = None
@@ -132,7 +134,8 @@ _SHAPE: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("name", "kind", "overlay", "started", "host", "engine"), (str,)),
     **dict.fromkeys(("output", "ended", "stopped_by", "namespace", "context", "uid", "reason"), _TEXT),
     **dict.fromkeys(("pid", "pid_started"), (int,)),
-    "exit_code": (int, type(None)), "out_of_memory": (bool,), "step": (Mapping,), "result": (Mapping,), "gaps": (list, tuple),
+    **dict.fromkeys(("step", "evaluation", "result"), (Mapping,)),
+    "exit_code": (int, type(None)), "out_of_memory": (bool,), "gaps": (list, tuple),
 }  # fmt: skip
 
 

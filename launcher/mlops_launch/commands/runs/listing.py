@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from mlops_launch.clients.host import Host
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
+from mlops_launch.contract import Value
 from mlops_launch.core.log.progress import clock
 from mlops_launch.core.printable import one_line
 from mlops_launch.core.record import RunRecord, exit_hint, exit_name
@@ -16,7 +17,7 @@ from mlops_launch.errors import LauncherError
 
 POLL_S: Final = 0.2
 CHUNK: Final = 1 << 20  # bytes
-COLUMNS: Final = ("NAME", "RUN", "STATE", "EXIT", "STEP", "IMAGES/S", "TOP-1", "OUTPUT")
+COLUMNS: Final = ("NAME", "RUN", "STATE", "EXIT", "STEP", "IMAGES/S", "VAL TOP-1", "OUTPUT")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class RunStatus:
     def row(self) -> tuple[str, ...]:
         """Return the cells under `COLUMNS`."""
         record = self.record
-        top1 = record.result.get("top1", record.step.get("top1"))
         return (
             record.name, self.run.time, self.state, "-" if record.exit_code is None else str(record.exit_code), _progress(record),
-            _text(record.step.get("images_per_s")), _text(top1), record.output or "-",
+            _text(record.step.get("images_per_s")), _text(self._validation.get("top1")), record.output or "-",
         )  # fmt: skip
+
+    @property
+    def _validation(self) -> Mapping[str, Value]:
+        """The figures of the last evaluation; those of the steps are of other images, and are not mixed with them."""
+        return self.record.evaluation or self.record.result
 
     def to_text(self) -> str:
         """Return the status for people, a `key: value` line each."""
@@ -54,8 +59,9 @@ class RunStatus:
             ("exit code", self._exit()),
             ("step", _progress(record) if step else None),
             ("images/s", _text(step.get("images_per_s")) if step else None),
-            ("loss", _text(record.result.get("loss", step.get("loss"))) if step else None),
-            ("top-1", _text(record.result.get("top1", step.get("top1"))) if step else None),
+            ("loss", _text(step.get("loss")) if step else None),
+            ("val loss", _text(self._validation["loss"]) if "loss" in self._validation else None),
+            ("val top-1", _text(self._validation["top1"]) if "top1" in self._validation else None),
             ("time left", clock(step.get("eta_s")) if self.state == "running" else None),
             ("output", record.output),
             ("log", str(self.run.log)),

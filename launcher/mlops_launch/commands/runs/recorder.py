@@ -90,12 +90,12 @@ class Recorder:
                 self._metrics.read(line.rstrip(b"\n"))
                 if is_result(line) and not before:
                     self._display.show(Cut(lines=(line.rstrip(b"\n"),)), [False], {})
-        self.record = self.record.at(step=self._metrics.step, result=self._metrics.result)
+        self.record = self.record.at(step=self._metrics.step, evaluation=self._metrics.evaluation, result=self._metrics.result)
 
     def _show(self, cut: Cut) -> None:
         steps = [self._metrics.read(line) for line in cut.lines]
         self._display.show(cut, steps, self._metrics.step)
-        self.record = self.record.at(step=self._metrics.step, result=self._metrics.result)
+        self.record = self.record.at(step=self._metrics.step, evaluation=self._metrics.evaluation, result=self._metrics.result)
         now = time.monotonic()
         if any(steps) and now - self._written_at > RECORD_S:
             self.write(self.record)

@@ -1,4 +1,4 @@
-"""A log cut into lines, and the figures in it: the newest step line and the result line."""
+"""A log cut into lines, and the figures in it: the newest step line, the newest evaluation and the result line."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from mlops_launch.contract import OUT_OF_MEMORY, RESULT, START, STEP, Value, parse_fields
+from mlops_launch.contract import EVALUATION, OUT_OF_MEMORY, RESULT, START, STEP, Value, parse_fields
 
 HELD: Final = 1 << 16  # bytes of a line whose end is waited for; a longer one says nothing to us
 _STEP_PREFIX: Final = f"{STEP}=".encode()
 START_LINE: Final = f"{START} comm=".encode()  # how a training's first line begins
 _RESULT_PREFIX: Final = f"{RESULT} ".encode()
-_OURS: Final = (_STEP_PREFIX, _RESULT_PREFIX, f"{OUT_OF_MEMORY} ".encode())
+_EVALUATION_PREFIX: Final = f"{EVALUATION} ".encode()
+_OURS: Final = (_STEP_PREFIX, _EVALUATION_PREFIX, _RESULT_PREFIX, f"{OUT_OF_MEMORY} ".encode())
 _STEPS: Final = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
 _LONGEST_NUMBER: Final = 32  # letters
 
@@ -79,12 +80,14 @@ class Metrics:
     """What the log has said so far.
 
     Args:
-        step: the fields of the newest step line; `steps` is the total.
+        step: the fields of the newest step line, over the images of training; `steps` is the total.
+        evaluation: the fields of the newest evaluation line, over the validation images.
         result: the fields of the result line.
         started: a training's first line has come.
     """
 
     step: dict[str, Value] = field(default_factory=dict)
+    evaluation: dict[str, Value] = field(default_factory=dict)
     result: dict[str, Value] = field(default_factory=dict)
     started: bool = False
 
@@ -100,6 +103,8 @@ class Metrics:
                 return True
         elif line.startswith(START_LINE):
             self.started = True
+        elif line.startswith(_EVALUATION_PREFIX):
+            self.evaluation = typed_fields(line.decode(errors="replace"))
         elif is_result(line):
             self.result = typed_fields(line.decode(errors="replace"))
         return False
