@@ -13,8 +13,8 @@ import numpy as np
 from common.data.manifest import Color
 from common.data.records import Checksums, Lengths
 
-# So many records of a split are looked at where a manifest vouches for the rest. One is read in about 2 µs from a local disk that
-# has it in memory, in 0.5 ms from a network file system; sixteen threads read.
+# So many records of a split are looked at where a manifest vouches for the rest: each costs a read of its own, which a network file
+# system answers slowly.
 LOOKED_AT = 1 << 16
 
 

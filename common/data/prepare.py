@@ -37,12 +37,14 @@ from common.data.source import Content, Source
 from common.data.sources import FASHION_FOLDER, digits, fashion_mnist
 from common.data.writer import write_dataset
 from common.errors import TrainingError
+from common.files import io_error
 from common.tensorflow_start import start_tensorflow
 from mlops_launch import contract
 from mlops_launch.contract import ExitCode
 
 DEFAULT_OUTPUT = Path(".mlops/datasets")
 DEFAULT_SIZE = 32
+LARGEST_OFFSET = 1_000_000_000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,9 +65,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         print(_result(manifest, output, time.monotonic() - begin))
     except TrainingError as error:
-        _log(f"Error: {error}")
-        return int(error.code)
+        return _fail(error)
+    except OSError as error:
+        return _fail(io_error(error, f"prepare the dataset, `{error.filename}`" if error.filename else "prepare the dataset"))
     return int(ExitCode.SUCCESS)
+
+
+def _fail(error: TrainingError) -> int:
+    _log(f"Error: {error}")
+    return int(error.code)
 
 
 def _require_outside(output: Path, source: Path) -> None:
@@ -155,8 +163,8 @@ def _positive(text: str) -> int:
 
 
 def _offset(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number from 0 expected: {text}")
+    if not text.isdecimal() or int(text[:20]) > LARGEST_OFFSET:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to {LARGEST_OFFSET} expected: {text}")
     return int(text)
 
 

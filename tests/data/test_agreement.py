@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from common.data import records
 from common.data.agreement import Failure, disagreement
 from common.data.dataset import open_dataset
-from common.data.identity import Identity, content_checksum
+from common.data.identity import LOOKED_AT, Identity, content_checksum, looked_at
 from common.data.manifest import Manifest, Shard, dumps
 from mlops_launch.contract import ExitCode
 
@@ -99,6 +99,15 @@ def reorder(folder: Path) -> None:
     shard(folder).write_bytes(data[length:] + data[:length])
 
 
+def swap(folder: Path) -> None:
+    """Give each of two shards of one size the other's name."""
+    other = folder / "train-00000-of-00002"
+    assert shard(folder).stat().st_size == other.stat().st_size
+    shard(folder).rename(folder / "kept")
+    other.rename(shard(folder))
+    (folder / "kept").rename(other)
+
+
 def edit_manifest(folder: Path, **fields: object) -> None:
     path = folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
@@ -123,6 +132,7 @@ DIFFERENT: dict[str, tuple[Damage, str]] = {
     "a record less": (drop_record, "12 images of train expected: 11"),
     "another label": (relabel, "the same number of records, but other content or another order of them: train"),
     "another order": (reorder, "the same number of records, but other content or another order of them: train"),
+    "two shards swapped": (swap, "the same number of records, but other content or another order of them: train"),
     "other class names": (lambda folder: edit_manifest(folder, classes=list("abcx")), "other class names, a, b, c, d expected: a, b, c, x"),
     "more classes": (lambda folder: edit_manifest(folder, classes=list("abcde")), "other classes, 4 expected: 5"),
     "another label offset": (lambda folder: edit_manifest(folder, label_offset=1), "other label offset, 0 expected: 1"),
@@ -250,7 +260,7 @@ FAILURES = st.builds(
 
 @settings(deadline=None)
 @given(found=st.lists(IDENTITIES | FAILURES, min_size=1, max_size=5))
-def test_ranks_go_on_only_with_the_same_data_and_otherwise_name_one_that_differs_from_most(found: list[Identity | Failure]) -> None:
+def test_ranks_continue_only_with_the_same_data_and_otherwise_name_one_that_differs_from_most(found: list[Identity | Failure]) -> None:
     hosts = [f"node-{rank}" for rank in range(len(found))]
     error = disagreement(found, hosts, "/data")
     if error is None:
@@ -277,3 +287,12 @@ def test_the_content_is_every_records_length_and_checksum_in_order(content: list
 
     other = data.draw(st.permutations(content) | st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=6))
     assert (checksum(content) == checksum(other)) == (content == other)
+
+
+@given(st.integers(1, 3 * LOOKED_AT))
+def test_of_a_large_split_records_at_equal_distances_are_looked_at_with_the_first_and_the_last(images: int) -> None:
+    chosen = looked_at(images)
+    assert len(chosen) == min(images, LOOKED_AT)
+    assert chosen[0] == 0 and chosen[-1] == images - 1
+    distances = np.diff(chosen)
+    assert images == 1 or (distances.min() >= 1 and distances.max() - distances.min() <= 1)

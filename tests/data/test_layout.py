@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -276,3 +277,27 @@ def test_names_in_another_encoding_are_names(tmp_path: Path) -> None:
     classes, splits, _ = read(tmp_path / "s", 0)
     assert classes == ("caf\udce9", "th\udce9")
     assert splits == {"train": {"caf\udce9": 1, "th\udce9": 1}}
+
+
+def test_what_may_not_be_read_is_an_error_that_names_the_user() -> None:
+    with tempfile.TemporaryDirectory() as base:
+        os.chmod(base, 0o755)
+        folder = tree(Path(base) / "s", {"a": 2, "b": 2})
+        (folder / "b" / "0.jpg").chmod(0)
+        closed = tree(Path(base) / "closed", {"a": 2, "b": 2})
+        (closed / "b").chmod(0)
+        try:
+            if os.geteuid() == 0:
+                # Nothing is closed to root.
+                os.seteuid(65534)
+            source = image_folder(folder, fraction=0, label_offset=0, shards=None, threads=1, log=lambda line: None).read()
+            (item,) = [item for item in source.splits["train"] if item.name == str(folder / "b" / "0.jpg")]
+            for work in (item.load, lambda: read(closed)):
+                with pytest.raises(TrainingError) as caught:
+                    work()
+                assert caught.value.code == ExitCode.IO_ERROR
+                assert caught.value.message.endswith(": Permission denied")
+                assert caught.value.hint is not None and f"uid {os.geteuid()} " in caught.value.hint
+        finally:
+            os.seteuid(os.getuid())
+            (closed / "b").chmod(0o755)

@@ -234,7 +234,8 @@ def test_two_preparations_of_one_folder_at_a_time_are_refused(tmp_path: Path, ca
         (["digits", "--shards", "0"], "argument --shards: a whole number above 0 expected: 0"),
         (["digits", "--size", "big"], "argument --size: a whole number above 0 expected: big"),
         (["folder", "x", "--validation-fraction", "1"], "argument --validation-fraction: a number from 0 to below 1 expected: 1"),
-        (["folder", "x", "--label-offset", "-1"], "argument --label-offset: a whole number from 0 expected: -1"),
+        (["folder", "x", "--label-offset", "-1"], "argument --label-offset: a whole number from 0 to 1000000000 expected: -1"),
+        (["folder", "x", "--label-offset", "9" * 19], f"argument --label-offset: a whole number from 0 to 1000000000 expected: {'9' * 19}"),
         (["folder"], "the following arguments are required: SOURCE"),
         ([], "the following arguments are required: COMMAND"),
     ],
@@ -243,6 +244,12 @@ def test_a_wrong_call_is_exit_code_64(arguments: list[str], message: str, capsys
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (64, "")
     assert err.startswith(f"Error: {message}\n\nhint: see `prepare.py")
+
+
+def test_a_name_that_the_file_system_does_not_take_is_an_error_with_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "folder", tmp_path / ("x" * 300), "--output", tmp_path / "data")
+    assert (code, out) == (73, "")
+    assert err.startswith("Error: cannot prepare the dataset, `") and "File name too long\n\nhint: " in err
 
 
 def test_more_shards_than_images_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
