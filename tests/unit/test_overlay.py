@@ -144,3 +144,11 @@ def test_an_edit_changes_one_value_and_keeps_every_other_line(body: str, end: st
     assert [line for line in edited.splitlines() if line.strip().startswith("#") or not line.strip()] == comments
     changed = [line for line in text.splitlines() if line not in edited.splitlines()]
     assert len(changed) <= 1
+
+
+@given(number=st.integers(0, 4000), odd=st.sampled_from(["0{}", "0o{}", "+{}", "0x{:X}", "{}.0"]))
+def test_a_number_that_kustomize_reads_otherwise_is_written_in_plain_digits(number: int, odd: str) -> None:
+    text = f"spec:\n  # how many\n  replicas: {odd.format(number)} # here\n"
+    edited = YamlText(text).with_value(("spec", "replicas"), number).text
+    assert edited == f"spec:\n  # how many\n  replicas: {number} # here\n"
+    assert YamlText(edited).with_value(("spec", "replicas"), number).text == edited

@@ -71,7 +71,9 @@ class YamlText:
             LauncherError: the place cannot be edited in place.
         """
         wanted = _with_value(self.data, path, value)
-        if wanted == self.data and type(self.get(path)) is type(value):
+        # kustomize reads YAML 1.1, where 010 is 8: only a number in plain digits is the same.
+        is_plain = isinstance(value, str) or yamltext.scalar(yamltext.find(self.tree, path)) == str(value)
+        if wanted == self.data and type(self.get(path)) is type(value) and is_plain:
             return self
         edited = YamlText(_splice(self.text, self.tree, path, value))
         try:

@@ -120,6 +120,13 @@ def _same_user(subject: Subject) -> Iterator[Problem]:
                 )
 
 
+def _number(text: str) -> int | None:
+    """Return a uid or gid of a passwd line; one with a leading zero was octal where it was copied from: yaml-octal says so."""
+    if not re.fullmatch(r"[0-9]+", text):
+        return None
+    return int(text, 8) if re.fullmatch(r"0[0-7]+", text) else int(text)
+
+
 @rule(
     "user-passwd",
     ERROR,
@@ -151,7 +158,7 @@ def _passwd_line(subject: Subject) -> Iterator[Problem]:
         name = str(known[mount.volume].source.get("name"))
         lines = (subject.workload.config_maps.get(name, {}) if subject.workload else {}).get(mount.sub_path or "passwd", "").splitlines()
         uid, gid, _ = role.user
-        if is_integer(uid) and is_integer(gid) and f"{uid}:{gid}" not in {":".join(line.split(":")[2:4]) for line in lines}:
+        if is_integer(uid) and is_integer(gid) and (uid, gid) not in {tuple(map(_number, line.split(":")[2:4])) for line in lines}:
             yield Problem(
                 f"no passwd line for {uid}:{gid} of {role.name}: {'; '.join(lines) or 'empty'}",
                 "replacements.yaml copies uid and gid into the line: restore it from the package",
