@@ -145,6 +145,13 @@ def test_a_rotation_while_attached_may_have_torn_a_gap_before_the_new_files_firs
     assert log.places.rotated(stamp(7)) == [Gap(stamp(5), stamp(9))], "a whole file was skipped"
 
 
+def test_a_rotation_after_the_clock_was_set_back_is_placed_among_the_newest_lines() -> None:
+    log = stream(line(3, "three"))
+    for number in (5, 8, 1, 4, 6):
+        log.feed(line(number, str(number)))
+    assert log.places.rotated(stamp(4)) == [Gap(stamp(1), stamp(4))]
+
+
 def test_another_stream_resumes_behind_the_last_lines_of_one_time() -> None:
     log = LogStream()
     assert log.mark is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -237,7 +238,7 @@ class Archive:
 
 def _by_time(folder: Path) -> tuple[str, int, str]:
     stamp, _, number = folder.name.partition("-")
-    return stamp, int(number) if number.isdigit() else 1, folder.parent.name
+    return stamp, int(number) if re.fullmatch("[0-9]{1,9}", number) else 1, folder.parent.name
 
 
 def _private(path: Path, mode: str) -> Any:

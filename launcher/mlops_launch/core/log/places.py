@@ -36,13 +36,14 @@ class Places:
             head: the timestamp of the first line of a new file.
         """
         moment = moment_of(head.encode())
-        if not self._times or self._times[-1][1] < moment:
+        times = [time for pair in self._times for time in pair]
+        if all(time < moment for time in times):
             return None
-        before = min(time for pair in self._times for time in pair if time >= moment)
-        after = max((time for pair in self._times for time in pair if time < moment), default=None)
-        if after is None or any(_inside(moment, gap) for gap in self._gaps):
+        # The newest place where the times pass the head's: a clock may have been set back since an older one.
+        later = next((n for n in range(len(times) - 1, 0, -1) if times[n - 1] < moment <= times[n]), None)
+        if later is None or any(_inside(moment, gap) for gap in self._gaps):
             return []
-        gap = Gap(after.decode(), before.decode())
+        gap = Gap(times[later - 1].decode(), times[later].decode())
         self.add_gap(gap)
         return [gap]
 

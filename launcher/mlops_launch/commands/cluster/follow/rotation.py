@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster
+from mlops_launch.core.log.stamps import STAMP
 from mlops_launch.errors import LauncherError
 
 LOOK_S: Final = 1.5  # the kubelet rotates every 3 s at most
@@ -50,7 +51,7 @@ class RotationWatch:
             return None
         try:
             stamp, space, _ = stream.read().decode(errors="replace").partition(" ")
-            return stamp if space and stamp[:1].isdigit() else None
+            return stamp if space and STAMP.match(f"{stamp} ".encode()) else None
         except LauncherError:
             return None
         finally:
