@@ -28,16 +28,16 @@ _NAME = re.compile(r"\$\((?P<name>[A-Z_][A-Z0-9_]*)\)")
         "repeat the base's ConfigMap `mlops-env` in it."
     ),
     wrong=in_container("""
-        envFrom:
-        - secretRef:
-            name: tracking
+        env:
+        - name: TITLE
+          value: $(PROJECT)-1
         """),
     right=in_container("""
-        envFrom:
-        - configMapRef:
-            name: mlops-env
-        - secretRef:
-            name: tracking
+        env:
+        - name: PROJECT
+          value: digits
+        - name: TITLE
+          value: $(PROJECT)-1
         """),
     any_job=True,
 )
