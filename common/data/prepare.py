@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             threads=options.threads,
             log=_log,
         )
-        print(_result(manifest, output, time.monotonic() - begin))
+        _say(_result(manifest, output, time.monotonic() - begin))
     except TrainingError as error:
         return _fail(error)
     except OSError as error:
@@ -176,6 +176,14 @@ def _fraction(text: str) -> float:
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"a number from 0 to below 1 expected: {text}")
     return value
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        # Whoever read has gone. The dataset is there; Python must not fail again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _log(line: str) -> None:

@@ -116,6 +116,19 @@ def test_a_second_call_changes_nothing_and_says_so(digits_folder: Path, capsys: 
     assert {path: path.stat().st_mtime_ns for path in digits_folder.iterdir()} == before
 
 
+@pytest.mark.parametrize(("closed", "code"), [(True, 0), (False, 74)])
+def test_a_result_that_nobody_reads_or_that_has_no_room_is_not_a_traceback(digits_folder: Path, closed: bool, code: int) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    full = os.open("/dev/full", os.O_WRONLY)
+    call = [sys.executable, str(SCRIPT), "digits", "--output", str(digits_folder), "--shards", "40"]
+    done = subprocess.run(call, stdout=write if closed else full, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    os.close(full)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert done.stderr.startswith(f"already complete: {digits_folder}\n")
+
+
 @pytest.mark.parametrize(
     ("sent", "code", "message"),
     [
