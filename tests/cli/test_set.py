@@ -144,8 +144,14 @@ def test_the_objects_then_have_the_values(call: Call) -> None:
         (MULTI_NODE, ["MLOPS_TRACE_SAMPLES=/a=b c"], {"mlops.env": "+MLOPS_TRACE_SAMPLES=/a=b c"}),
         (
             MULTI_NODE,
-            ["TF_CPP_MIN_LOG_LEVEL=0", "HOROVOD_CYCLE_TIME=2"],
-            {"mlops.env": "+TF_CPP_MIN_LOG_LEVEL=0 +HOROVOD_CYCLE_TIME=2"},
+            ["TF_AUTOTUNE_THRESHOLD=1", "HOROVOD_CYCLE_TIME=2"],
+            {"mlops.env": "+TF_AUTOTUNE_THRESHOLD=1 +HOROVOD_CYCLE_TIME=2"},
+        ),
+        # The base's `env` has it, which wins over every ConfigMap.
+        (
+            MULTI_NODE,
+            ["TF_CPP_MIN_LOG_LEVEL=0"],
+            {"mlops-job-patch.yaml": '+env: +- name: TF_CPP_MIN_LOG_LEVEL +value: "0"'},
         ),
     ],
 )

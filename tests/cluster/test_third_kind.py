@@ -13,7 +13,8 @@ import yaml
 
 from mlops_launch.clients.process import Completed
 from mlops_launch.commands.overlay.files import read_files
-from mlops_launch.core.overlay.edits import Changes, apply_changes
+from mlops_launch.core.overlay.edits import Changes, goals_of
+from mlops_launch.core.overlay.settle import settle
 from mlops_launch.core.overlay.values import User
 from mlops_launch.core.settings.model import Package
 from mlops_launch.core.workload import kinds
@@ -159,7 +160,9 @@ def test_it_is_checked_with_its_own_fields_and_paths(call: Call, overlay: str, o
 
 
 def test_it_is_edited_at_its_own_paths(overlay: str, folder: Path) -> None:
-    changed = apply_changes(read_files(Path(overlay)), Changes(user=User(1, 2, 3), memory="2Gi"), Package())
+    files = read_files(Path(overlay))
+    edited = next(settle(files, goals_of(files, Changes(user=User(1, 2, 3), memory="2Gi"), Package(), None), None))
+    changed = {name: text for name, text in edited.texts.items() if text != files.texts[name]}
     assert list(changed) == ["job-patch.yaml"]
     assert yaml.safe_load(changed["job-patch.yaml"])["spec"]["template"]["spec"] == {
         "securityContext": {"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3},

@@ -10,8 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_launch.core.overlay.edits import Changes, apply_changes
+from mlops_launch.core.overlay.edits import Changes, goals_of
 from mlops_launch.core.overlay.files import OverlayFiles
+from mlops_launch.core.overlay.settle import settle
 from mlops_launch.core.overlay.values import User
 from mlops_launch.core.path import EVERY, Named
 from mlops_launch.core.rules.base import Subject
@@ -166,7 +167,8 @@ def test_a_kind_may_have_any_number_of_roles_by_name(monkeypatch: pytest.MonkeyP
         "error field-unknown group.yaml:10 no such field: replica",
         "error field-unknown group.yaml:12 no such field: securityContxt",
     ]
-    edited = yaml.safe_load(apply_changes(files, Changes(user=User(1, 2, 3), gpus=4), Package())["group.yaml"])
+    goals = goals_of(files, Changes(user=User(1, 2, 3), gpus=4), Package(), None)
+    edited = yaml.safe_load(next(settle(files, goals, None)).texts["group.yaml"])
     context = {"runAsUser": 1, "runAsGroup": 2, "fsGroup": 3}
     assert [part["pod"].get("securityContext") for part in edited["spec"]["parts"]] == [context] * 3
     assert edited["spec"]["parts"][2]["pod"]["containers"] == [{"name": "main", "resources": {"limits": {"nvidia.com/gpu": 4}}}]

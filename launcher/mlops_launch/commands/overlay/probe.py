@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.render import parse_objects, render_text
-from mlops_launch.commands.overlay.staged_copy import shadow
+from mlops_launch.commands.overlay.staged_copy import staged
 from mlops_launch.core.overlay import yamltree
 from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.overlay.patches import has_plain_lists, may_match
@@ -70,7 +70,7 @@ def _variant(files: OverlayFiles, rendered_from: Path, processes: Processes, cha
     try:
         data = yamltree.load(files.texts[files.kustomization])
         change(data)
-        with shadow(rendered_from, files, {files.kustomization: json.dumps(data)}) as folder:
+        with staged(rendered_from, files.with_texts({files.kustomization: json.dumps(data)})) as folder:
             return parse_objects(render_text(folder, processes))
     except (LauncherError, TypeError, KeyError, ValueError, IndexError):
         return None

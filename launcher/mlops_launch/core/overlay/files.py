@@ -12,7 +12,7 @@ from ruamel.yaml.nodes import Node
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.envfile import Entry, EnvFile
 from mlops_launch.core.overlay.patches import OwnPatch, own_patches
-from mlops_launch.core.overlay.reach import Reach, env_names, items, pairs, reach_of
+from mlops_launch.core.overlay.reach import Reach, env_names, items, pairs, reach_of, texts
 from mlops_launch.core.path import Path
 from mlops_launch.core.workload import kinds
 
@@ -71,6 +71,12 @@ class OverlayFiles:
     def reach(self) -> Reach:
         """The files of the folder that the kustomization names."""
         return reach_of(self.kustomization_tree)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """What the kustomization names that is not a file of its own: components, which change last, and bases."""
+        named = (path for field in ("components", "resources", "bases") for path in texts(yamltext.child(self.kustomization_tree, field)))
+        return tuple(path for path in named if not path.endswith((".yaml", ".yml", ".json")))
 
     @cached_property
     def job_config_maps(self) -> frozenset[str]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
 
+from mlops_launch.core.overlay import plaindata, yamlwrite
 from mlops_launch.core.overlay import yamltree as yamltext
-from mlops_launch.core.overlay import yamlwrite
+from mlops_launch.core.overlay.plaindata import BY_HAND
 from mlops_launch.core.path import Named, Path
 from mlops_launch.core.workload import kinds
 from mlops_launch.errors import LauncherError
@@ -25,32 +26,50 @@ _GOES_BEFORE: Mapping[str, Sequence[str]] = {
     "securityContext": ("containers", "volumes"),
     "requests": ("limits",),
 }
-_BY_HAND = "edit the file by hand"
 
 
 @dataclass(frozen=True)
 class YamlText:
-    """A YAML text that is parsed once, however many values are read from it."""
+    """One document of a YAML text, which is parsed once, however many values are read from it.
+
+    Args:
+        text: all of it.
+        document: which one is read and edited, from 0.
+    """
 
     text: str
+    document: int = 0
 
     @cached_property
+    def _trees(self) -> list[Node]:
+        return yamltext.parse_all(self.text)
+
+    @property
     def tree(self) -> Node | None:
-        """The first document as nodes.
+        """The document as nodes.
 
         Raises:
             YamlSyntaxError: the text is not valid YAML.
         """
-        return yamltext.parse(self.text)
+        return self._trees[self.document] if self.document < len(self._trees) else None
 
     @cached_property
-    def data(self) -> Any:
-        """The first document as plain data.
+    def documents(self) -> list[Any]:
+        """All documents as plain data.
 
         Raises:
             YamlSyntaxError: the text is not valid YAML, or has a key twice.
         """
-        return yamltext.load_tree(self.text, self.tree)
+        return yamltext.load_trees(self.text, self._trees)
+
+    @property
+    def data(self) -> Any:
+        """The document as plain data.
+
+        Raises:
+            YamlSyntaxError: the text is not valid YAML, or has a key twice.
+        """
+        return self.documents[self.document] if self.document < len(self.documents) else None
 
     def get(self, path: Path) -> Any:
         """Return the data at `path`, or None when it is not there.
@@ -60,7 +79,7 @@ class YamlText:
         """
         data = self.data
         for step in path:
-            data = _step(data, step)
+            data = plaindata.step_into(data, step)
         return data
 
     def with_value(self, path: Path, value: int | str) -> YamlText:
@@ -70,61 +89,21 @@ class YamlText:
             YamlSyntaxError: the text is not valid YAML, or has a key twice.
             LauncherError: the place cannot be edited in place.
         """
-        wanted = _with_value(self.data, path, value)
+        wanted = plaindata.with_value(self.data, path, value)
         # kustomize reads YAML 1.1, where 010 is 8: only a number in plain digits is the same.
         is_plain = isinstance(value, str) or yamltext.scalar(yamltext.find(self.tree, path)) == str(value)
         if wanted == self.data and type(self.get(path)) is type(value) and is_plain:
             return self
-        edited = YamlText(_splice(self.text, self.tree, path, value))
+        edited = YamlText(_splice(self.text, self.tree, path, value), self.document)
+        others = [data for number, data in enumerate(self.documents) if number != self.document]
         try:
             is_right = edited.data == wanted and type(edited.get(path)) is type(value)
+            is_right = is_right and others == [data for number, data in enumerate(edited.documents) if number != self.document]
         except yamltext.YamlSyntaxError:
             is_right = False
         if not is_right:
-            raise LauncherError(f"cannot set in place: {yamlwrite.path_name(path)}", _BY_HAND)
+            raise LauncherError(f"cannot set in place: {yamlwrite.path_name(path)}", BY_HAND)
         return edited
-
-
-def _step(data: Any, step: str | Named) -> Any:
-    if isinstance(step, Named):
-        items = data if isinstance(data, list) else []
-        return next((item for item in items if isinstance(item, dict) and item.get("name") == step.name), None)
-    return data.get(step) if isinstance(data, dict) else None
-
-
-def _with_value(data: Any, path: Path, value: int | str) -> Any:
-    """Return a copy of `data` with the value set: what the edited text must mean."""
-    root = _copy(data) if data is not None else {}
-    place = root
-    for position, step in enumerate(path):
-        last = position == len(path) - 1
-        if isinstance(step, Named):
-            if not isinstance(place, list):
-                raise LauncherError(f"not a list: {yamlwrite.path_name(path[:position])}", _BY_HAND)
-            item = _step(place, step)
-            if item is None:
-                item = {"name": step.name}
-                place.append(item)
-            place = item
-            continue
-        if not isinstance(place, dict):
-            raise LauncherError(f"not a mapping: {yamlwrite.path_name(path[:position])}", _BY_HAND)
-        if last:
-            if isinstance(place.get(step), dict | list):
-                raise LauncherError(f"holds more than one value: {yamlwrite.path_name(path)}", _BY_HAND)
-            place[step] = value
-        elif place.get(step) is None:
-            place[step] = [] if isinstance(path[position + 1], Named) else {}
-        if not last:
-            place = place[step]
-    return root
-
-
-def _copy(data: Any) -> Any:
-    """Return a copy in which an alias is data of its own, so that an edit which reaches two places shows."""
-    if isinstance(data, dict):
-        return {key: _copy(value) for key, value in data.items()}
-    return [_copy(item) for item in data] if isinstance(data, list) else data
 
 
 def _splice(text: str, root: Node | None, path: Path, value: int | str) -> str:
@@ -135,6 +114,8 @@ def _splice(text: str, root: Node | None, path: Path, value: int | str) -> str:
         found = yamltext.child(node, step)
         if found is None:
             return _insert(text, node, path[position:], value)
+        if not node.start_mark.index <= found.start_mark.index <= node.end_mark.index:
+            raise LauncherError(f"an alias: {yamlwrite.path_name(path[: position + 1])}", BY_HAND)
         if _is_empty(found):
             return _fill(text, node, found, path[position + 1 :], value)
         node = found
@@ -144,7 +125,7 @@ def _splice(text: str, root: Node | None, path: Path, value: int | str) -> str:
 def _replace(text: str, node: Node, value: int | str) -> str:
     start, end = node.start_mark.index, node.end_mark.index
     if not isinstance(node, ScalarNode) or node.style in ("|", ">"):
-        raise LauncherError(f"cannot set in place, line {node.start_mark.line + 1}", _BY_HAND)
+        raise LauncherError(f"cannot set in place, line {node.start_mark.line + 1}", BY_HAND)
     return text[:start] + yamlwrite.scalar(value, node.style) + text[end:]
 
 
@@ -156,14 +137,14 @@ def _after_colon(text: str, parent: Node, empty: Node) -> int:
     """Return where a value that is not there would start: its own mark lies behind the comments that follow."""
     key = next((key for key, value in parent.value if value is empty), None) if isinstance(parent, MappingNode) else None
     if key is None:
-        raise LauncherError(f"no value, line {empty.start_mark.line + 1}", _BY_HAND)
+        raise LauncherError(f"no value, line {empty.start_mark.line + 1}", BY_HAND)
     return text.index(":", key.end_mark.index) + 1
 
 
 def _insert(text: str, node: Node, path: Path, value: int | str) -> str:
     """Add `path` to the mapping or list `node`."""
     if not isinstance(node, CollectionNode):
-        raise LauncherError(f"not a mapping, line {node.start_mark.line + 1}", _BY_HAND)
+        raise LauncherError(f"not a mapping, line {node.start_mark.line + 1}", BY_HAND)
     if node.flow_style:
         close = node.end_mark.index - 1
         body = text[:close].rstrip()
@@ -184,7 +165,7 @@ def _fill(text: str, parent: Node, empty: Node, path: Path, value: int | str) ->
         return f"{text[:colon]} {yamlwrite.scalar(value)}{text[colon:]}"
     indent = parent.start_mark.column + (0 if isinstance(path[0], Named) else 2)
     if isinstance(parent, CollectionNode) and parent.flow_style:
-        raise LauncherError(f"no value in brackets, line {empty.start_mark.line + 1}", _BY_HAND)
+        raise LauncherError(f"no value in brackets, line {empty.start_mark.line + 1}", BY_HAND)
     return _insert_at(text, _end_of_line(text, colon), yamlwrite.block(path, value, indent, yamlwrite.newline(text)))
 
 

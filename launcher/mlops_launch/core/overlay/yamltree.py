@@ -70,10 +70,22 @@ def load_tree(text: str, node: Node | None) -> Any:
     Raises:
         YamlSyntaxError: `text` has a key twice.
     """
-    for key, line, first in duplicate_keys(node):
+    return next(iter(load_trees(text, [] if node is None else [node])), None)
+
+
+def load_trees(text: str, nodes: list[Node]) -> list[Any]:
+    """Return the documents of `text`, whose nodes are known, as plain data.
+
+    Raises:
+        YamlSyntaxError: `text` has a key twice in one of `nodes`.
+    """
+    for key, line, first in (each for node in nodes for each in duplicate_keys(node)):
         raise YamlSyntaxError(f"the key of line {first} is there again: {key}", line, 1)
-    documents = YAML(typ="safe", pure=True).load_all(without_tabs(text))
-    return next(iter(documents), None)
+    try:
+        return list(YAML(typ="safe", pure=True).load_all(without_tabs(text)))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise YamlSyntaxError(str(error.problem), mark.line + 1 if mark else None, mark.column + 1 if mark else None) from error
 
 
 def without_tabs(text: str) -> str:

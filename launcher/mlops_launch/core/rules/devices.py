@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
+from mlops_launch.core.overlay.devices import ACCELERATOR
 from mlops_launch.core.overlay.values import did_you_mean, parse_quantity
 from mlops_launch.core.path import Named
 from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_container
-from mlops_launch.core.rules.resources import ACCELERATOR, resources_of
+from mlops_launch.core.rules.resources import resources_of
 from mlops_launch.core.rules.rule import ERROR, rule
 
 _NATIVE = ("cpu", "memory", "ephemeral-storage")

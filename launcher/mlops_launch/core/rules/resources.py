@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from mlops_launch.core.overlay.devices import ACCELERATOR
 from mlops_launch.core.overlay.values import parse_quantity
 from mlops_launch.core.path import Named
 from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_container
 from mlops_launch.core.rules.rule import ERROR, rule
 from mlops_launch.core.workload.model import Role, mapping
-
-# What a rank computes on, of any vendor.
-ACCELERATOR = re.compile(r".+/(?:gpu(?:\.shared)?|mig-.+|gaudi|i915|xe|tpu|neuron(?:core)?|Ascend.+)")
 
 
 def resources_of(role: Role) -> Iterator[tuple[str, str, str, Any]]:
