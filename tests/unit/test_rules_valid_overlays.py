@@ -174,6 +174,13 @@ def claims(folder: Path) -> None:
     kustomization(folder, resources=["claims.yaml"])
 
 
+def sidecar_with_variables(folder: Path) -> None:
+    write(folder, "exporter.env", 'LISTEN=":9400"\nexport A=1\nB=${HOME} # here\n')
+    kustomization(folder, configMapGenerator=[{"name": "exporter-env", "envs": ["exporter.env"]}])
+    sidecar = {**SIDECAR, "envFrom": [{"configMapRef": {"name": "exporter-env"}}]}
+    patch(folder, "multi-node", roles(Worker={"containers": [{"name": "worker"}, sidecar]}))
+
+
 def secret_of_a_pod(folder: Path) -> None:
     variable = {"name": "WANDB_API_KEY", "valueFrom": {"secretKeyRef": {"name": "wandb", "key": "key"}}}
     patch(folder, "single-node", {"containers": [{"name": "training", "env": [variable]}]})
@@ -215,6 +222,10 @@ MULTI: dict[str, Change] = {
     ),  # fmt: skip
     "no hash": lambda f: kustomization(f, generatorOptions={"disableNameSuffixHash": True}),
     "a sidecar behind the worker": lambda f: patch(f, "multi-node", roles(Worker={"containers": [{"name": "worker"}, SIDECAR]})),
+    "a sidecar with variables of its own": sidecar_with_variables,
+    "a launcher that calls mpirun in a script": lambda f: patch(
+        f, "multi-node", roles(Launcher={"containers": [{"name": "launcher", "command": ["bash", "/outputs/launch.sh"], "args": []}]})
+    ),
     "an init container": lambda f: patch(
         f, "multi-node", roles(Worker={"initContainers": [{**SIDECAR, "command": ["sh", "-c", "echo $(date) on $(hostname)"]}]})
     ),

@@ -15,6 +15,7 @@ from mlops_launch.core.overlay.patches import OwnPatch, own_patches
 from mlops_launch.core.overlay.reach import Reach, env_names, items, pairs, reach_of, texts
 from mlops_launch.core.path import Path
 from mlops_launch.core.workload import kinds
+from mlops_launch.core.workload.model import TRAINING_CONTAINERS
 
 ENV_FILE = "mlops.env"
 # The base's containers read it.
@@ -144,7 +145,9 @@ class OverlayFiles:
 
 
 def config_map_references(node: Node | None) -> Iterator[str]:
-    """Yield the names of the ConfigMaps that containers in a patch take variables from."""
+    """Yield the names of the ConfigMaps that the containers which train take variables from in a patch; a sidecar's are its own."""
+    if yamltext.child(node, "envFrom") is not None and yamltext.scalar(yamltext.child(node, "name")) not in (None, *TRAINING_CONTAINERS):
+        return
     for key, value in pairs(node):
         if key.value == "envFrom":
             names = (yamltext.scalar(yamltext.find(source, ("configMapRef", "name"))) for source in items(value))

@@ -23,6 +23,8 @@ KNOWN_DEVICES = (
     "vpc.amazonaws.com/efa", "cloud-tpus.google.com/v2", "cloud-tpus.google.com/v3",
 )  # fmt: skip
 _MIB = Decimal(1024) ** 2
+# TensorFlow, or mpirun and Python, need more before the first line.
+_LEAST_FOR_TRAINING = 32 * _MIB
 _MOST_CORES = 1024
 
 
@@ -81,7 +83,10 @@ def _differs_by_a_slip(one: str, other: str) -> bool:
     "quantity-unit",
     ERROR,
     "An amount of memory or CPU cannot be meant",
-    why="A number without a unit is bytes, and `m` is a thousandth: 16 is 16 bytes, and 8000m is 8. 4000 CPUs are meant as 4000m.",
+    why=(
+        "A number without a unit is bytes, and `m` is a thousandth: 16 is 16 bytes, and 8000m is 8. 4000 CPUs are meant as 4000m. "
+        "`8M` for a container that trains is less than Python needs to start."
+    ),
     wrong=in_container("""
         resources:
           requests:
@@ -103,10 +108,11 @@ def _unit(subject: Subject) -> Iterator[Problem]:
         for container, part, resource, value in resources_of(role):
             quantity = parse_quantity(str(value))
             place = subject.at_pod(role, "containers", Named(container), "resources", part, resource)
-            if resource == "memory" and quantity is not None and 0 < quantity < _MIB:
+            least = _LEAST_FOR_TRAINING if container == str(role.containers[0].get("name")) and part == "limits" else _MIB
+            if resource == "memory" and quantity is not None and 0 < quantity < least and not (subject.is_foreign and quantity >= _MIB):
                 number = re.match(r"[0-9]+", str(value))
                 yield Problem(
-                    f"`memory` in {part} of {role.name} is less than 1 MiB: {value}",
+                    f"`memory` in {part} of {role.name} is less than {least / _MIB:.0f} MiB: {value}",
                     f"write the unit: {number[0] if number else 8}Gi",
                     place,
                 )

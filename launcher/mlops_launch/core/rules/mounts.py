@@ -11,6 +11,8 @@ from mlops_launch.core.rules.example import in_env, in_pod, in_worker
 from mlops_launch.core.rules.paths import is_below, places
 from mlops_launch.core.rules.rule import ERROR, rule
 
+_SYSTEM = frozenset({"/", "/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/sbin", "/sys", "/usr", "/usr/bin", "/usr/lib", "/usr/local"})
+
 
 @rule(
     "dataset-not-mounted",
@@ -119,4 +121,26 @@ def _unmounted_volume(subject: Subject) -> Iterator[Problem]:
                     f"role {role.name} mounts a volume that is not declared: {mount.volume}",
                     "declare it under `volumes`, or remove the mount",
                     subject.at_pod(role, "volumes"),
+                )
+
+
+@rule(
+    "mount-root",
+    ERROR,
+    "A volume is mounted over a folder of the system",
+    why="It hides the image's programs there: the container does not start.",
+    wrong=in_env("DATASET_DIR=/usr"),
+    right=in_env("DATASET_DIR=/usr/share/datasets"),
+    any_job=True,
+)
+def _over_the_system(subject: Subject) -> Iterator[Problem]:
+    told: set[str] = set()
+    for role in subject.roles:
+        for mount in role.mounts:
+            path = str(PurePosixPath(mount.path))
+            if path in _SYSTEM and path not in told:
+                told.add(path)
+                place = subject.at_variable(DATASET_DIR) if path == subject.value(DATASET_DIR) else subject.at_pod(role, "containers")
+                yield Problem(
+                    f"volume `{mount.volume}` hides a folder of the system: {path}", "choose a folder of its own, such as /datasets", place
                 )

@@ -46,7 +46,9 @@ _RENAMED = {
 )
 def _no_mpirun(subject: Subject) -> Iterator[Problem]:
     job = subject.whole_of_kind(MPI_JOB)
-    if job is not None and mpirun_options(job.main) is None:
+    # A program of the user's own may call mpirun itself.
+    is_ours = job is not None and any("common/entrypoint" in word for word in job.main.command)
+    if job is not None and is_ours and mpirun_options(job.main) is None:
         yield Problem(
             f"the Launcher's command starts no mpirun: {shlex.join(job.main.command)}",
             "restore the command of the base; a patch that gives `command` or `args` replaces the whole list",

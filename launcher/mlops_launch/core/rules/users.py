@@ -161,7 +161,7 @@ def _passwd_line(subject: Subject) -> Iterator[Problem]:
         if is_integer(uid) and is_integer(gid) and (uid, gid) not in {tuple(map(_number, line.split(":")[2:4])) for line in lines}:
             yield Problem(
                 f"no passwd line for {uid}:{gid} of {role.name}: {'; '.join(lines) or 'empty'}",
-                "replacements.yaml copies uid and gid into the line: restore it from the package",
+                "the `replacements` for the passwd line belong beside the last patch that sets uid and gid, as in the package",
                 subject.at_pod(role, "securityContext"),
             )
 

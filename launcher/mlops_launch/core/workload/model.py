@@ -15,7 +15,7 @@ KubernetesObject = Mapping[str, Any]
 _OF_A_POD = frozenset({"emptyDir", "configMap", "secret", "projected", "downwardAPI", "ephemeral"})
 
 # The names that the bases give to the container that trains.
-_TRAINING = ("launcher", "worker", "training")
+TRAINING_CONTAINERS = ("launcher", "worker", "training")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Role:
     @property
     def containers(self) -> list[Mapping[str, Any]]:
         """The containers, that which trains first: the one with a name of the base's, for kustomize puts what a patch adds in front."""
-        return sorted(mappings(self.pod.get("containers")), key=lambda container: container.get("name") not in _TRAINING)
+        return sorted(mappings(self.pod.get("containers")), key=lambda container: container.get("name") not in TRAINING_CONTAINERS)
 
     @property
     def container(self) -> Mapping[str, Any]:
