@@ -17,7 +17,7 @@ RING ?= tests/e2e
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test e2e bench lint format lock goldens wheel image clean
+.PHONY: help venv demo test coverage e2e bench lint format lock goldens wheel image clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ demo: venv ## Train ResNet-50 v1.5 on real images, here, with two Horovod ranks
 
 test: venv ## Run every test that needs no cluster
 	@python -m pytest $(TESTS)
+
+coverage: venv ## Print which lines of the cluster half tests/cluster and tests/unit do not run
+	@mkdir -p $(WORK) && rm -f $(WORK)/coverage*
+	@coverage run -m pytest -q -n 2 tests/cluster tests/unit $(TESTS)
+	@coverage combine -q && coverage report
 
 e2e: venv ## Make a real cluster from packages and run the tests that need one (root, Go 1.26, Debian 12)
 	@tools/install-e2e-packages

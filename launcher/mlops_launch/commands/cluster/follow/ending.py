@@ -27,7 +27,8 @@ class Ending:
     def __init__(self, workload: Workload, observer: Observer, host: Host) -> None:
         self._workload, self._observer, self._host = workload, observer, host
         self._is_listed = False  # everything was, since the end was known
-        self._since: float | None = None  # the pod that trains has ended or is gone
+        self._since: float | None = None  # the pod that trains has ended or is gone ...
+        self._pod: str | None = None  # ... with this uid
         self._ask_at = self._ask_until = 0.0  # the next try to list, the last one
 
     def look(self) -> Outcome | None:
@@ -40,8 +41,9 @@ class Ending:
         if not mains or not facts.has_ended(mains[-1]) and self._observer.pod(facts.uid_of(mains[-1])) is not None:
             self._since = None
             return None
-        now, end = self._host.monotonic(), facts.container_end(mains[-1])
-        self._since = self._since or now
+        now, end, uid = self._host.monotonic(), facts.container_end(mains[-1]), facts.uid_of(mains[-1])
+        if self._since is None or uid != self._pod:
+            self._since, self._pod, self._is_listed = now, uid, False
         # The operator may be away. What the container said is the training's end all the same.
         if end is not None:
             return Outcome(end.code) if now - self._since > (BLIND_S if self._observer.is_blind else WORD_S) else None

@@ -25,7 +25,7 @@ class Startup:
 
     def __init__(self, cluster: Cluster, workload: Workload, namespace: str, observer: Observer, console: Console) -> None:
         self._cluster, self._workload, self._namespace, self._observer, self._console = cluster, workload, namespace, observer, console
-        self._began = self._asked = cluster.host.monotonic()
+        self._applied = self._began = self._asked = cluster.host.monotonic()  # `_began`: the time in a queue left out
         self._told: Cause | None = None
 
     def look(self, limit: float) -> bool:
@@ -57,7 +57,7 @@ class Startup:
     def _judge(self, cause: Cause, count: int, now: float) -> None:
         if cause.final:
             raise NotStarted(cause.text, cause.hint)
-        if cause != self._told and now - self._began > SAY_AFTER_S:
+        if cause != self._told and now - self._applied > SAY_AFTER_S:
             self._told = cause
             more = f" ({count - 1} more)" if count > 1 else ""
             self._console.info(f"waiting: {cause.text}{more}")

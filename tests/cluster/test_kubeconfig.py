@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from mlops_launch.cli.main import main
 from mlops_launch.clients import kubeconfig
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.errors import LauncherError
-from tests.cli.conftest import Call
+from tests.cluster.conftest import Call, Ended
 
 SERVER = "https://127.0.0.1:1"  # nothing listens on port 1
 CONTEXTS = f"""
@@ -34,6 +36,18 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KUBECONFIG", str(path))
     monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", tmp_path / "no-service-account")
     return path
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Calls `mlops-launch` with the clients of this machine."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> Ended:
+        result = CliRunner().invoke(main, words, prog_name="mlops-launch")
+        return Ended(result.exit_code, result.stdout, result.stderr)
+
+    return run
 
 
 @pytest.mark.parametrize("current", ["", 'current-context: ""', "current-context: renamed", "current-context: test"])

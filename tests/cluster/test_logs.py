@@ -1,0 +1,109 @@
+"""`logs` of a job in a cluster: once, to its end, of all pods, since a time; and of a run that was left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import Call, archived, run_folders
+from tests.cluster.sim.faults import strike
+from tests.cluster.sim.nodes import Script
+from tests.cluster.sim.scripts import ENDLESS, LINES, TRAINS
+from tests.cluster.sim.world import MULTI, SINGLE, World
+
+NAME = "resnet50v1-5"
+
+
+@pytest.fixture
+def running(call: Call, world: World, folder: Path) -> Call:
+    """A job that runs for ten seconds already, and is nobody's in the archive."""
+    world.kubelet.scripts = [ENDLESS]
+    call("run", MULTI, "--detach")
+    world.host.run(14)
+    return call
+
+
+def test_once(running: Call) -> None:
+    ended = running("logs", NAME, "-n", "team")
+    assert (ended.exit_code, ended.stdout.splitlines()[0]) == (0, ENDLESS.lines[0][1])
+    assert 5 < len(ended.stdout.splitlines()) < 14
+
+
+def test_of_all_pods_each_line_with_its_pods_name(running: Call) -> None:
+    lines = running("logs", NAME, "--all").stdout.splitlines()
+    assert sorted({line.split(":")[0] for line in lines}) == [f"{NAME}-launcher-bx2pq", f"{NAME}-worker-0", f"{NAME}-worker-1"]
+    assert f"{NAME}-worker-0:       sshd listens on port 2222" in lines
+
+
+@pytest.mark.parametrize("since", ["3s", "2026-01-02T03:04:16Z"])
+def test_since(running: Call, since: str) -> None:
+    lines = running("logs", NAME, "--since", since).stdout.splitlines()
+    assert 2 <= len(lines) <= 5
+
+
+def test_a_time_that_is_none_is_a_wrong_call(running: Call) -> None:
+    assert running("logs", NAME, "--since", "yesterday").exit_code == 2
+
+
+def test_to_the_end_through_breaks_with_the_gap_that_a_rotation_tears(call: Call, world: World, folder: Path) -> None:
+    world.kubelet.scripts = [Script([(1.0, line) for line in [LINES[0], *(f"line {n}" for n in range(40)), LINES[-1]]])]
+    call("run", MULTI, "--detach")
+    world.host.run(10)
+    for at, what in ((5, "streams break"), (12, "streams end"), (20, "streams break")):
+        world.host.after(at, lambda what=what: strike(world, what))  # type: ignore[misc]
+    ended = call("logs", "-f", NAME, "-n", "team")
+    assert ended.stdout.splitlines() == [LINES[0], *(f"line {n}" for n in range(40)), LINES[-1]]
+    assert "Warning" not in ended.stderr
+
+
+def test_a_log_without_its_head_says_so(call: Call, world: World, folder: Path) -> None:
+    world.kubelet.scripts = [ENDLESS]
+    call("run", MULTI, "--detach")
+    world.host.run(30)
+    strike(world, "log rotates")
+    world.host.run(5)
+    ended = call("logs", NAME, "-n", "team")
+    assert "the log's beginning may be missing" in ended.stderr
+    assert 3 <= len(ended.stdout.splitlines()) <= 6
+
+
+def test_following_waits_for_the_start_and_for_a_server_that_is_away(call: Call, world: World, folder: Path) -> None:
+    world.kubelet.scripts = [TRAINS]
+    call("run", SINGLE, "--detach")
+    world.kubelet.stays = lambda pod: {"phase": "Pending"}
+    world.host.after(100, lambda: setattr(world.kubelet, "stays", lambda pod: None))
+    ended = call("logs", "-f", f"{NAME}-training", "-n", "team")
+    assert (ended.exit_code, ended.stdout.splitlines()) == (0, LINES)
+
+
+def test_a_job_that_has_not_started_has_no_log(call: Call, world: World, folder: Path) -> None:
+    world.kubelet.stays = lambda pod: {"phase": "Pending"}
+    call("run", MULTI, "--detach")
+    world.host.run(10)
+    ended = call("logs", NAME, "-n", "team")
+    assert (ended.exit_code, "has not started" in ended.stderr) == (1, True)
+
+
+def test_a_name_that_is_not_there(call: Call, world: World) -> None:
+    ended = call("logs", "nobody", "-n", "team")
+    assert (ended.exit_code, "nobody" in ended.stderr) == (1, True)
+
+
+def test_a_run_that_was_left_is_completed_with_its_archive(call: Call, world: World, folder: Path) -> None:
+    world.kubelet.scripts = [Script([(5.0, line) for line in LINES], code=66)]
+    world.host.after(18, world.host.interrupt)
+    first = call("run", MULTI)
+    assert first.exit_code == 130
+    ended = call("logs", "-f", NAME)
+    assert ended.stdout.splitlines() == LINES
+    assert [(record["exit_code"], record["stopped_by"]) for record in archived(folder)] == [(66, None)]
+    assert (run_folders(folder)[0] / "training.log").read_text().splitlines() == LINES
+
+
+def test_a_run_that_was_left_can_be_left_again(call: Call, world: World, folder: Path) -> None:
+    world.kubelet.scripts = [ENDLESS]
+    for _ in range(2):
+        world.host.after(20, world.host.interrupt)
+        assert call(*(("run", MULTI) if not archived(folder) else ("logs", "-f"))).exit_code == 130
+    assert [record["stopped_by"] for record in archived(folder)] == ["detached"]
