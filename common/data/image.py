@@ -1,4 +1,4 @@
-"""From an encoded image to pixels, in a TensorFlow graph: decoded, cropped, resized and normalised.
+"""From an encoded image to pixels, in a TensorFlow graph: decoded, cropped, resized and normalized.
 
 Every random choice is a function of the image's seed, so a resumed training sees the same pixels.
 """
@@ -18,8 +18,8 @@ CHANNELS = 3
 AREA = (0.08, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 ATTEMPTS = 10
-# The centre of an evaluated image: 224 of 256 pixels of the short side.
-CENTRE = 224 / 256
+# The center of an evaluated image: 224 of 256 pixels of the short side.
+CENTER = 224 / 256
 # `shift` moves an image by up to this part of its size.
 SHIFT = 1 / 8
 
@@ -59,12 +59,12 @@ def evaluation_image(encoded: Any, image_size: int, augment: Augment) -> Any:
         return _resize(_decode(encoded), image_size)
     shape = _shape(encoded)
     height, width = shape[0], shape[1]
-    side = tf.cast(tf.round(tf.cast(tf.minimum(height, width), tf.float32) * CENTRE), tf.int32)
+    side = tf.cast(tf.round(tf.cast(tf.minimum(height, width), tf.float32) * CENTER), tf.int32)
     side = tf.maximum(side, 1)
     return _resize(_decode_window(encoded, (height - side) // 2, (width - side) // 2, side, side), image_size)
 
 
-def normalise(images: Any, mean: Color, std: Color) -> Any:
+def normalize(images: Any, mean: Color, std: Color) -> Any:
     """Return `images` (scale 0-255, channels last) with mean 0 and standard deviation 1."""
     import tensorflow as tf
 

@@ -55,7 +55,7 @@ class Manifest:
         encoding: `jpeg`, `png` or `mixed`.
         channels: of the encoded images; batches always have three.
         smallest, largest: least and greatest height and width of the images.
-        mean, std: of the pixels, on the scale 0-255, for the normalisation.
+        mean, std: of the pixels, on the scale 0-255, for the normalization.
         splits: the shards of `train` and `validation`.
         made_by: the preparer and what decides its output; the same again means the same files.
         skipped: source files that are no images and were left out on request.

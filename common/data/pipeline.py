@@ -1,4 +1,4 @@
-"""Batches of images and labels for one rank: read by index, decoded, augmented and normalised by tf.data."""
+"""Batches of images and labels for one rank: read by index, decoded, augmented and normalized by tf.data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from common.data.dataset import Dataset
-from common.data.image import CHANNELS, Augment, check, evaluation_image, normalise, training_image
+from common.data.image import CHANNELS, Augment, check, evaluation_image, normalize, training_image
 from common.data.order import Records, largest_slice, rank_slice, rank_steps, steps_per_epoch
 from common.data.reader import NO_RECORD, Reader
 from common.errors import TrainingError
@@ -23,7 +23,7 @@ PREFETCH = 2
 class Batches(Iterator[Batch]):
     """An iterator of (images, labels, records), eager tensors.
 
-        images   float32 [n, image_size, image_size, 3], normalised with the dataset's mean and std
+        images   float32 [n, image_size, image_size, 3], normalized with the dataset's mean and std
         labels   int32 [n], counted from 0
         records  int64 [n], the record numbers in the split: what this rank really consumed
 
@@ -81,7 +81,7 @@ def training_batches(
     augment: Augment,
     threads: int,
 ) -> Batches:
-    """Return the batches of steps `start_step` … `start_step`+`steps`-1 of a training, counted over all epochs.
+    """Return the batches of steps `start_step` … `start_step`+`steps`-1 of a run, counted over all epochs.
 
     The order and the pixels depend on (seed, epoch, record), not on the number of ranks. A step has `global_batch`
     images over all ranks, or one or a few less: `order.steps_per_epoch` says how many steps an epoch has.
@@ -111,7 +111,7 @@ def evaluation_batches(
 ) -> Batches:
     """Return this rank's share of a split, in order, each image exactly once over all ranks.
 
-    `augment` is the one of the training: after `imagenet` the image's centre is cut out (7/8 of the short side), otherwise
+    `augment` is that of the training images: after `imagenet` the image's center is cut out (7/8 of the short side), otherwise
     the whole image is resized. Ranks may have different numbers of batches, one may have none: sum figures at the end.
     """
     start, stop = rank_slice(0, dataset.images(split), rank, world_size)
@@ -156,7 +156,7 @@ def _batches(
         pixels = tf.cond(
             record == NO_RECORD,
             lambda: tf.zeros([image_size, image_size, CHANNELS]),
-            lambda: normalise(image(encoded, tf.stack([key, record])), dataset.mean, dataset.std),
+            lambda: normalize(image(encoded, tf.stack([key, record])), dataset.mean, dataset.std),
         )
         return pixels, label, record
 

@@ -98,7 +98,7 @@ def _source(options: argparse.Namespace) -> Source:
 
 
 def _starting_tensorflow(source: Source, threads: int) -> Source:
-    """Return `source`, whose `read` starts TensorFlow first: not before, so that a finished dataset is recognised fast."""
+    """Return `source`, whose `read` starts TensorFlow first: not before, so that a finished dataset is recognized fast."""
 
     def read() -> Content:
         # A caller that has it already has started it in its own way.

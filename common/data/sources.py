@@ -49,7 +49,7 @@ def digit_pixels() -> tuple[Pixels, list[int]]:
         message = "the digits come with scikit-learn, which is not installed"
         raise TrainingError(message, "pip install scikit-learn", ExitCode.NO_DATA) from error
     data = load_digits()
-    # 17 grey levels, 0 … 16.
+    # 17 gray levels, 0 … 16.
     return np.round(data.images * (255 / 16)).astype(np.uint8), [int(label) for label in data.target]
 
 
@@ -133,14 +133,14 @@ def _bytes(path: Path) -> bytes:
 
 
 def _statistics(images: Any) -> tuple[Color, Color]:
-    """Return mean and standard deviation of grey images, for three equal channels."""
+    """Return mean and standard deviation of gray images, for three equal channels."""
     pixels = np.asarray(images, np.float64)
     mean, std = round(float(pixels.mean()), 4), round(float(pixels.std()), 4)
     return (mean, mean, mean), (std, std, std)
 
 
 def _encode(image: Pixels, size: int, encoding: str) -> bytes:
-    """Return a grey image [height, width] as a three-channel file of `size`×`size` pixels, resized by bicubic interpolation."""
+    """Return a gray image [height, width] as a three-channel file of `size`×`size` pixels, resized by bicubic interpolation."""
     import tensorflow as tf
 
     with tf.device("/cpu:0"):
@@ -154,8 +154,8 @@ def _encoder(size: int, encoding: str) -> Any:
 
     def encode(image: Any) -> Any:
         resized = tf.image.resize(image[:, :, None], [size, size], tf.image.ResizeMethod.BICUBIC)
-        grey = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
-        color = tf.repeat(grey, 3, axis=2)
+        gray = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8)
+        color = tf.repeat(gray, 3, axis=2)
         return tf.io.encode_png(color) if encoding == "png" else tf.io.encode_jpeg(color, quality=JPEG_QUALITY)
 
     return tf.function(encode, input_signature=[tf.TensorSpec([None, None], tf.uint8)])

@@ -44,8 +44,8 @@ def ours(foreign: Path) -> Path:
         for split in ("train", "validation")
     }
     classes = tuple("abcdefghij")
-    grey = (1.0, 1.0, 1.0)
-    (foreign / "manifest.json").write_text(dumps(Manifest("x", classes, 1, "mixed", 3, (40, 50), (40, 50), grey, grey, splits, {})))
+    gray = (1.0, 1.0, 1.0)
+    (foreign / "manifest.json").write_text(dumps(Manifest("x", classes, 1, "mixed", 3, (40, 50), (40, 50), gray, gray, splits, {})))
     np.save(foreign / "index.npy", np.concatenate([lengths[path.name] for path in paths]))
     return foreign
 

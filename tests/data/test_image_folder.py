@@ -113,13 +113,13 @@ def test_a_broken_image_is_refused_by_name_and_left_out_on_request(source: Path,
     assert err.splitlines() == [f"continuing an interrupted preparation: {tmp_path / 'data'}", f"left out, {reason}: {path}"]
 
 
-def test_a_sixteen_bit_png_and_a_grey_jpeg_are_images(tmp_path: Path, run: Run) -> None:
+def test_a_sixteen_bit_png_and_a_gray_jpeg_are_images(tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "source"
     for name in ("one", "two"):
         (folder / name).mkdir(parents=True)
     deep = tf.io.encode_png(np.full((20, 30, 1), 65535, np.uint16)).numpy()
     (folder / "one" / "deep.png").write_bytes(deep)
-    (folder / "two" / "grey.jpg").write_bytes(tf.io.encode_jpeg(np.full((25, 10, 1), 7, np.uint8)).numpy())
+    (folder / "two" / "gray.jpg").write_bytes(tf.io.encode_jpeg(np.full((25, 10, 1), 7, np.uint8)).numpy())
     assert run("--validation-fraction", 0)[0] == 0
     assert sorted(name for name, _ in images(tmp_path / "data", "train")) == ["one", "two"]
 

@@ -32,7 +32,7 @@ EXAMPLE = Manifest(
 SHARDS = st.builds(
     Shard, name=st.from_regex(r"[a-z]{1,8}", fullmatch=True), bytes=st.integers(0), images=st.integers(0), sha256=st.text(max_size=4)
 )
-COLOUR = st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 3)
+COLOR = st.tuples(*[st.floats(allow_nan=False, allow_infinity=False)] * 3)
 SIZE = st.tuples(st.integers(1), st.integers(1))
 MANIFESTS = st.builds(
     Manifest,
@@ -43,7 +43,7 @@ MANIFESTS = st.builds(
     channels=st.just(3),
     smallest=SIZE,
     largest=SIZE,
-    mean=COLOUR,
+    mean=COLOR,
     std=st.tuples(*[st.floats(0, exclude_min=True, allow_infinity=False)] * 3),
     splits=st.lists(SHARDS, max_size=5, unique_by=lambda shard: shard.name).map(
         lambda shards: {"train": tuple(shards[:3]), "validation": tuple(shards[3:])}

@@ -75,14 +75,14 @@ def test_an_image_is_augmented_differently_in_each_epoch(dataset: Dataset, augme
     assert len(same) < IMAGES / 4
 
 
-def test_without_augmentation_the_pixels_are_the_decoded_file_resized_and_normalised(dataset: Dataset, encoded_images: list[bytes]) -> None:
+def test_without_augmentation_the_pixels_are_the_decoded_file_resized_and_normalized(dataset: Dataset, encoded_images: list[bytes]) -> None:
     (images, _, numbers), *_ = training_batches(
         dataset, "train", start_step=0, steps=1, rank=0, world_size=1, augment="none", **{**CALL, "image_size": 20}
     )
     for image, record in zip(images.numpy(), numbers.numpy(), strict=True):
         pixels = tf.image.decode_image(encoded_images[record], 3, expand_animations=False)
         expected = (tf.image.resize(pixels, [20, 20]).numpy() - dataset.mean) / dataset.std
-        # The fast inverse transform of JPEG is off by a few grey levels of 256 from the exact one.
+        # The fast inverse transform of JPEG is off by a few gray levels of 256 from the exact one.
         assert np.abs(image - expected).max() < (0.05 if record % 2 == 0 else 1e-5)
 
 
@@ -129,7 +129,7 @@ def test_evaluation_shows_every_image_once_over_all_ranks(dataset: Dataset, augm
 
 
 @pytest.mark.parametrize("encode", [tf.io.encode_png, lambda image: tf.io.encode_jpeg(image, quality=100, chroma_downsampling=False)])
-def test_evaluation_after_imagenet_cuts_out_the_centre(
+def test_evaluation_after_imagenet_cuts_out_the_center(
     tmp_path: Path, write_split: Callable[..., None], encode: Callable[[np.ndarray], tf.Tensor]
 ) -> None:
     # Seven eighths of the short side (32): 28 rows from 2, 28 columns from 14.

@@ -69,12 +69,12 @@ def test_digits_are_1797_images_of_32_pixels_and_no_image_is_in_both_splits(digi
     assert {len(image) for image in train + validation} == {32 * 32 * 3}
     labels = [dataset.read("train", at).label for at in range(1412)]
     assert min(np.bincount(labels, minlength=10)) > 120
-    grey = np.frombuffer(b"".join(train), np.uint8)
+    gray = np.frombuffer(b"".join(train), np.uint8)
     # They are those of the 8x8 pixels; interpolation takes some contrast away.
-    assert grey.mean() == pytest.approx(dataset.mean[0], rel=0.1) and grey.std() == pytest.approx(dataset.std[0], rel=0.1)
+    assert gray.mean() == pytest.approx(dataset.mean[0], rel=0.1) and gray.std() == pytest.approx(dataset.std[0], rel=0.1)
 
 
-def test_the_held_out_digits_are_fixed_for_ever() -> None:
+def test_the_held_out_digits_are_fixed_forever() -> None:
     images, _ = digit_pixels()
     content = digits(32, None).read()
     held = sorted(hashlib.sha256(images[int(item.name.split()[1])].tobytes()).hexdigest() for item in content.splits["validation"])
@@ -136,7 +136,7 @@ def test_a_result_that_nobody_reads_or_that_has_no_room_is_not_a_traceback(digit
         (signal.SIGINT, 143, b"Error: interrupted\n\nhint: the same command resumes where it stopped\n"),
     ],
 )
-def test_a_preparation_that_was_killed_or_interrupted_goes_on_and_ends_with_the_same_files(
+def test_a_preparation_that_was_killed_or_interrupted_resumes_and_ends_with_the_same_files(
     digits_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sent: signal.Signals, code: int, message: bytes
 ) -> None:
     output = tmp_path / "data"
