@@ -75,6 +75,18 @@ def test_a_wrong_type_is_said_as_a_type(path: tuple[str, ...], right: Any, wrong
         assert {finding.rule for finding in found if finding.severity == "error"} == {"field-type"}, (value, found)
 
 
+@pytest.mark.parametrize("value", [1, True, 1.5, ["a"]])
+def test_labels_are_texts(value: Any) -> None:
+    def of_the_job(objects: Objects) -> None:
+        objects["MPIJob"]["metadata"]["labels"]["version"] = value
+
+    def of_the_pods(objects: Objects) -> None:
+        objects["MPIJob"]["spec"]["mpiReplicaSpecs"]["Worker"]["template"]["metadata"]["labels"]["version"] = value
+
+    assert [finding.rule for finding in findings(change=of_the_job)] == ["field-type"]
+    assert [finding.rule for finding in findings(change=of_the_pods)] == ["field-type"]
+
+
 def slips(name: str, draw: st.DataObject) -> str:
     """A name with one letter left out, doubled, swapped or changed."""
     place = draw.draw(st.integers(name.index("/") + 1, len(name) - 2))

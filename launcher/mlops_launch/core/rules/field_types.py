@@ -54,6 +54,7 @@ _JOB: Final = {"runLauncherAsWorker": _BOOL, "sshAuthMountPath": _TEXT, "runPoli
 _RUN_POLICY: Final = {
     "ttlSecondsAfterFinished": _INT, "activeDeadlineSeconds": _INT, "backoffLimit": _INT, "suspend": _BOOL, "schedulingPolicy": _MAP,
 }  # fmt: skip
+_METADATA: Final = {"labels": _TEXT_MAP, "annotations": _TEXT_MAP}
 _MOUNT: Final = {"readOnly": _BOOL, "mountPath": _TEXT, "subPath": _TEXT, "name": _TEXT}
 _PORT: Final = {"containerPort": _INT, "hostPort": _INT, "name": _TEXT}
 _TOLERATION: Final = {"key": _TEXT, "value": _TEXT, "operator": _TEXT, "effect": _TEXT, "tolerationSeconds": _INT}
@@ -83,7 +84,13 @@ def _types(subject: Subject) -> Iterator[Problem]:
     spec = mapping(subject.workload.manifest.get("spec"))
     for path, value, wanted in (*_wrong(spec, _JOB), *_wrong(mapping(spec.get("runPolicy")), _RUN_POLICY, "runPolicy")):
         yield _problem(subject.workload.kind, path, value, wanted, subject.at_patch(("spec", *path)))
+    metadata = mapping(subject.workload.manifest.get("metadata"))
+    for path, value, wanted in _wrong(metadata, _METADATA, "metadata"):
+        yield _problem(subject.workload.kind, path, value, wanted, subject.at_patch(path))
     for role in subject.workload.roles:
+        if len(subject.workload.roles) > 1:
+            for path, value, wanted in _wrong({"labels": role.labels}, _METADATA):
+                yield _problem(role.name, path, value, wanted, subject.at_pod(role))
         for path, value, wanted in _in_pod(role):
             yield _problem(role.name, path, value, wanted, subject.at_pod(role, *path))
 

@@ -96,7 +96,7 @@ def _differs(subject: Subject) -> Iterator[Problem]:
             told.add(image)
             key = IMAGE_TAG if not image.endswith(f":{tag}") else REGISTRY
             yield Problem(
-                f"{role.name}'s image is not {registry}/{_NAME}:{tag}, which {REGISTRY} and {IMAGE_TAG} say: {image}",
+                f"the image of {role.name} is not {registry}/{_NAME}:{tag}, as {REGISTRY} and {IMAGE_TAG} say, but: {image}",
                 "set both in the mlops.env beside the `replacements`; an overlay on another one names another image by `images`",
                 subject.at_variable(key),
             )
