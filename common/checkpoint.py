@@ -139,9 +139,12 @@ class Checkpoints:
 
     def _is_own(self, path: Path) -> bool:
         """Return whether a file is a whole checkpoint of this run; read it unless that is known. A damaged one is set aside."""
+        known = self._whole.pop(path.name, None)
         try:
-            if self._whole.get(path.name) != _identity(path):
-                self._whole.pop(path.name, None)
+            _require_file(path)
+            if known is not None and known == _identity(path):
+                self._whole[path.name] = known
+            else:
                 self._read(path)
         except Damaged as reason:
             self._set_aside(path, reason)

@@ -295,6 +295,18 @@ class TestRetention:
         run.save(50, tensors(50))
         assert names(tmp_path) == sorted([name_of(10), name_of(40), name_of(50), f"{name_of(20)}.damaged", f"{name_of(30)}.damaged"])
 
+    @pytest.mark.parametrize("put", [lambda path: path.mkdir(), lambda path: path.symlink_to("nothing"), lambda path: path.touch()])
+    def test_one_that_is_damaged_while_the_run_lasts_does_not_count(self, tmp_path: Path, put: Callable[[Path], None]) -> None:
+        said: list[str] = []
+        run = checkpoints(tmp_path, said=said)
+        for step in (10, 20, 30):
+            path = run.save(step, tensors(step))
+        path.unlink()
+        put(path)
+        run.save(40, tensors(40))
+        assert names(tmp_path) == [name_of(10), name_of(20), f"{name_of(30)}.damaged", name_of(40)]
+        assert len(said) == 1
+
     def test_files_of_others_are_neither_counted_nor_removed(self, tmp_path: Path) -> None:
         place(tmp_path, step_5=b"".join(encode(5, {"model": "another"}, tensors(5))), step_10=content(10))
         folder = tmp_path / "checkpoints"
