@@ -72,6 +72,7 @@ class Checkpoints:
             self.folder.mkdir(exist_ok=True)
             replace_file(path, lambda file: file.writelines(content))
             self._whole[path.name] = _identity(path)
+            self._damaged.discard(path.name)
         except OSError as error:
             raise io_error(error, f"write the checkpoint {path.name}") from error
         self._remove_old(written=path)
@@ -177,7 +178,10 @@ class Checkpoints:
 
     def _set_aside(self, path: Path, reason: Damaged) -> None:
         """Give a damaged checkpoint a name that is not a checkpoint's, and say so."""
-        aside = path.with_name(path.name + DAMAGED)
+        aside, number = path.with_name(path.name + DAMAGED), 1
+        while aside.is_dir():  # which a file cannot replace
+            number += 1
+            aside = path.with_name(f"{path.name}{DAMAGED}-{number}")
         try:
             path.replace(aside)
             self._talk(f"warning: checkpoint {path.name} is damaged, set aside as {aside.name}: {reason}")

@@ -6,13 +6,15 @@ and nothing is left behind.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import re
 import resource
 import shutil
 import signal
+import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,7 @@ from common.checkpoint_file import Damaged, decode, encode
 from common.errors import TrainingError
 from mlops_launch.contract import ExitCode
 
+ROOT = Path(__file__).parents[2]
 CONFIGURATION = {"seed": 0}
 INTERVAL = 10
 CHECKPOINT = "step-????????.safetensors"
@@ -37,6 +40,44 @@ CHECKPOINT = "step-????????.safetensors"
 
 def content(step: int) -> bytes:
     return b"".join(encode(step, CONFIGURATION, {"w": np.full(300, step)}))
+
+
+class Killer:
+    """A process that forks runs and has them killed: this one may have TensorFlow loaded, which makes a fork slow."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'launcher'}"}
+        self.process = subprocess.Popen([sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __call__(self, output: Path, keep: int, at: int, saves: int) -> None:
+        """Return when the run is dead: killed at the `at`-th line that its last save executes, or, at 0, while the file is written."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(f"{keep} {at} {saves} {output}\n".encode())
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == b"ended\n"
+
+
+def be_killer() -> None:
+    """Do what a Killer asks for on stdin."""
+    for line in sys.stdin:
+        keep, at, saves, output = line.rstrip("\n").split(" ", 3)
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(TrainingError):  # none is whole: nothing to save
+                _save_and_die(Checkpoints(Path(output), CONFIGURATION, int(keep), lambda line: None), int(saves), int(at))
+            os._exit(0)
+        os.waitpid(pid, 0)
+        print("ended", flush=True)
+
+
+def _save_and_die(run: Checkpoints, saves: int, at: int) -> None:
+    found = run.newest()
+    step = 0 if found is None else found.step
+    for _ in range(saves):
+        step += INTERVAL
+        run.save(step, {"w": np.full(300, step)})
+    _kill_at(at)
+    run.save(step + INTERVAL, {"w": np.full(300, step + INTERVAL)})
 
 
 @dataclass
@@ -90,18 +131,10 @@ class History:
         self.resumed_from = None
         self.require_no_leftover()
 
-    def kill_in_save(self, at: int) -> None:
-        """Kill the run in its next save: at the `at`-th line that it executes, or in the middle of writing the file (at = 0)."""
+    def kill_in_save(self, at: int, saves: int, killer: Killer) -> None:
+        """Have a run of its own resume, save some times, and be killed in its next save."""
         before = self.whole()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: the child calls nothing of theirs
-            pid = os.fork()
-        if pid == 0:
-            _kill_at(at)
-            assert self.run is not None
-            self.run.save(self.step + INTERVAL, {"w": np.full(300, self.step + INTERVAL)})
-            os._exit(0)
-        os.waitpid(pid, 0)
+        killer(self.output, self.keep, at, saves)
         # Those that an undisturbed save would have kept are there, whether or not the new one is.
         after = self.whole()
         assert set(sorted({*before, *after}, reverse=True)[: self.keep]) <= set(after)
@@ -143,7 +176,7 @@ class History:
         names = {path.name for path in self.folder.iterdir()}
         assert {name: (self.folder / name).read_bytes() for name in self.strangers} == self.strangers
         rest = names - self.strangers.keys()
-        assert all(name.startswith("step-") and name.endswith((".safetensors", ".safetensors.damaged")) for name in rest), rest
+        assert [name for name in rest if not re.fullmatch(r"step-\d{8}\.safetensors(\.damaged(-\d)?)?", name)] == []
 
 
 def _is_whole(path: Path) -> bool:
@@ -177,7 +210,7 @@ def _kill_at(line: int) -> None:
 
 RESUME = st.tuples(st.just("resume"), st.sampled_from([1, 3]))
 SAVE = st.just(("save",))
-KILL = st.tuples(st.just("kill_in_save"), st.integers(0, 90))
+KILL = st.tuples(st.just("kill_in_save"), st.integers(0, 90), st.integers(0, 2))
 DAMAGE = st.tuples(
     st.just("damage"),
     st.integers(0, 3),
@@ -195,18 +228,30 @@ def fast_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    killer = Killer()
+    with killer.process:
+        yield killer
+        killer.process.stdin.close()  # type: ignore[union-attr]
+
+
 HISTORIES = itertools.count()
 
 
 @settings(max_examples=500, deadline=None)
 @given(actions=st.lists(st.one_of(SAVE, SAVE, RESUME, KILL, DAMAGE, STRANGE), min_size=4, max_size=20))
-def test_no_history_loses_more_than_what_was_not_yet_saved(fast_folder: Path, actions: list[tuple[Any, ...]]) -> None:
+def test_no_history_loses_more_than_what_was_not_yet_saved(fast_folder: Path, killer: Killer, actions: list[tuple[Any, ...]]) -> None:
     history = History(fast_folder / str(next(HISTORIES)))
     history.output.mkdir()
     history.resume(3)
     for name, *arguments in actions:
-        if history.run is None and name in ("save", "kill_in_save"):
+        if history.run is None and name == "save":
             history.resume(history.keep)
-        getattr(history, name)(*arguments)
+        getattr(history, name)(*arguments, *([killer] if name == "kill_in_save" else []))
     history.resume(3)
     history.save()
+
+
+if __name__ == "__main__":
+    be_killer()
