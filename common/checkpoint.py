@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import stat
 from collections.abc import Callable, Mapping
@@ -179,7 +180,7 @@ class Checkpoints:
     def _set_aside(self, path: Path, reason: Damaged) -> None:
         """Give a damaged checkpoint a name that is not a checkpoint's, and say so."""
         aside, number = path.with_name(path.name + DAMAGED), 1
-        while aside.is_dir():  # which a file cannot replace
+        while os.path.lexists(aside):  # of an earlier damage; a folder and a file cannot replace each other
             number += 1
             aside = path.with_name(f"{path.name}{DAMAGED}-{number}")
         try:

@@ -133,6 +133,7 @@ class TestDamage:
             damaged = bytearray(whole)
             damaged[bit // 8] ^= 1 << bit % 8
             path.write_bytes(damaged)
+            path.with_name(f"{path.name}.damaged").unlink(missing_ok=True)
             step, said = resumed(tmp_path)
             assert (step, len(said)) == (10, 1), (bit, said)
             assert said[0].startswith(f"warning: checkpoint {path.name} is damaged, set aside as {path.name}.damaged: ")
@@ -186,6 +187,13 @@ class TestDamage:
         step, said = resumed(tmp_path)
         assert (step, len(said)) == (10, 1)
         assert said[0].endswith(f".damaged: {reason}")
+
+    def test_what_was_set_aside_before_is_in_no_ones_way(self, tmp_path: Path) -> None:
+        place(tmp_path, step_10=content(10), step_20=b"")
+        (tmp_path / "checkpoints" / f"{name_of(20)}.damaged").touch()
+        (tmp_path / "checkpoints" / f"{name_of(20)}.damaged-2").mkdir()
+        step, said = resumed(tmp_path)
+        assert (step, said) == (10, [f"warning: checkpoint {name_of(20)} is damaged, set aside as {name_of(20)}.damaged-3: it is empty"])
 
     def test_where_none_is_whole_they_keep_their_names_and_the_run_does_not_start_anew(self, tmp_path: Path) -> None:
         place(tmp_path, step_10=content(10)[:-1], step_20=b"")

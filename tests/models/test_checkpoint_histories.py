@@ -176,7 +176,7 @@ class History:
         names = {path.name for path in self.folder.iterdir()}
         assert {name: (self.folder / name).read_bytes() for name in self.strangers} == self.strangers
         rest = names - self.strangers.keys()
-        assert [name for name in rest if not re.fullmatch(r"step-\d{8}\.safetensors(\.damaged(-\d)?)?", name)] == []
+        assert [name for name in rest if not re.fullmatch(r"step-\d{8}\.safetensors(\.damaged(-\d+)?)?", name)] == []
 
 
 def _is_whole(path: Path) -> bool:
