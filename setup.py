@@ -89,7 +89,7 @@ setup(
     package_dir={"": "launcher"},
     packages=find_packages("launcher"),
     cmdclass={"build_py": BuildPyWithModelPackage},
-    entry_points={"console_scripts": ["mlops-launch = mlops_launch.cli.main:main"]},
+    entry_points={"console_scripts": ["mlops-launch = mlops_launch.__main__:start"]},
     install_requires=["click>=8.1", "kubernetes>=37", "PyYAML>=6.0", "ruamel.yaml>=0.18"],
     extras_require={
         "train": [*TENSORFLOW_CPU, *TRAIN],

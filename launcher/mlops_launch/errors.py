@@ -7,10 +7,14 @@ LauncherError           exit 1: something is wrong, and the hint says what to do
 
 from __future__ import annotations
 
+import errno
 import shlex
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
+
+DEFECT_HINT: Final = "please report it with this line"
 
 
 class LauncherError(Exception):
@@ -49,10 +53,23 @@ class ProcessError(LauncherError):
         super().__init__(f"`{argv[0]}` ended with exit code {returncode}: {last}", hint or f"run it by hand: {shlex.join(argv)}")
 
 
+_DISK_HINTS: Final = {
+    errno.ENOSPC: "make room, or name a place on another disk",
+    errno.EDQUOT: "the quota of this disk is used up: make room, or name a place on another disk",
+    errno.EROFS: "nothing can be written there: name another place",
+}
+
+
 def as_launcher_error(error: BaseException) -> LauncherError:
     """Return any error as one that can be shown; one that nobody has thought of is a defect of the launcher's, and says where."""
     if isinstance(error, LauncherError):
         return error
+    if isinstance(error, OSError):
+        what = error.strerror or str(error) or type(error).__name__
+        return LauncherError(what if error.filename is None else f"{what}: {error.filename}", _DISK_HINTS.get(error.errno or 0))
+    if isinstance(error, ImportError) and error.name and not error.name.startswith("mlops_launch"):
+        return LauncherError(f"a Python package is missing or damaged: {error.name}", "install mlops-launch again in this environment")
     frame = traceback.extract_tb(error.__traceback__)[-1:]
     where = f", {Path(frame[0].filename).name}:{frame[0].lineno}" if frame else ""
-    return LauncherError(f"a defect in mlops-launch{where}: {type(error).__name__}: {error}", "please report it with this line")
+    message = " ".join(str(error).split())
+    return LauncherError(f"a defect in mlops-launch{where}: {type(error).__name__}: {message}", DEFECT_HINT)

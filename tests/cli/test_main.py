@@ -75,7 +75,7 @@ def test_help_imports_no_verb_and_no_library_but_click() -> None:
         " file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ended.stderr == "['mlops_launch', 'mlops_launch.cli', 'mlops_launch.cli.main', 'mlops_launch.errors']\n"
+    assert ended.stderr == "['mlops_launch', 'mlops_launch.cli', 'mlops_launch.cli.ending', 'mlops_launch.cli.main']\n"
 
 
 def test_the_module_is_the_program() -> None:

@@ -6,13 +6,16 @@ Only click is imported here; each verb's module is imported when the verb runs, 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
 import click
 
 from mlops_launch import __version__
-from mlops_launch.errors import LauncherError
+from mlops_launch.cli.ending import READER_LEFT, exit_code_of, silence, was_interrupted
 
 # Verb → the one line of `mlops-launch --help`. The verb's module is `mlops_launch.cli.<verb>`, its command `command`.
 VERBS: Final = {
@@ -29,13 +32,25 @@ VERBS: Final = {
 }
 
 
-class ShownError(click.ClickException):
-    """A LauncherError as click shows it: the message, a blank line, the hint."""
+LAUNCHER_FAILED: Final = 125  # contract.LauncherExitCode, which `--help` need not import
 
-    def __init__(self, error: LauncherError) -> None:
-        super().__init__(error.message)
-        self.hint = error.hint
-        self.exit_code = error.exit_code  # type: ignore[misc]
+
+class ShownError(click.ClickException):
+    """An error as click shows it: the message, a blank line, the hint.
+
+    Args:
+        error: of the library, of the system, or one that nobody has thought of.
+        verb: `run` fails with 125, since 1 would be the training's own code.
+    """
+
+    def __init__(self, error: BaseException, verb: str | None = None) -> None:
+        from mlops_launch.cli.defect import shown
+
+        known = shown(error)
+        super().__init__(known.message)
+        self.hint = known.hint
+        failed = LAUNCHER_FAILED if verb == "run" and known.exit_code == 1 else known.exit_code
+        self.exit_code = failed  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
         """Print the error on stderr."""
@@ -55,17 +70,32 @@ class Verbs(click.Group):
         return name, import_module(f"mlops_launch.cli.{name}").command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb; turn the library's errors, and the system's, into what the command line shows."""
+        """Run the verb; turn every exception into what the command line shows."""
         try:
             return super().invoke(ctx)
-        except LauncherError as error:
-            raise ShownError(error) from error
-        except BrokenPipeError:
-            raise  # click ends quietly: the reader of a pipe has left
-        except OSError as error:
-            if error.filename is None:
-                raise
-            raise ShownError(LauncherError(f"{error.strerror or type(error).__name__}: {error.filename}")) from error
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except BrokenPipeError as error:  # click would end with 1
+            silence(sys.stdout)
+            raise click.exceptions.Exit(READER_LEFT) from error
+        except Exception as error:
+            if was_interrupted(error):
+                raise KeyboardInterrupt from error
+            raise ShownError(error, ctx.invoked_subcommand) from error
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line and end the process; what no verb has caught is told here."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        call = partial(super().main, args, prog_name, complete_var, False, **extra)
+        sys.exit(exit_code_of(call, ShownError))
 
 
 @click.group(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mlops_launch.cli.shared import SECONDS, clients_of, cluster_options, overlay_argument
-from mlops_launch.contract import LauncherExitCode
-from mlops_launch.errors import UsageError, as_launcher_error
+from mlops_launch.errors import UsageError
 
 if TYPE_CHECKING:
     from mlops_launch.clients.clients import Clients
@@ -72,18 +71,10 @@ def command(
     _refuse(CLUSTER_ONLY if local else LOCAL_ONLY, chosen, local)
     engine = _local_engine(overlay, clients, chosen) if local else _cluster_engine(overlay, clients, chosen)
     code = 0
-    try:
-        if dry_run:
-            click.echo(engine.plan().to_text(), nl=False)
-        else:
-            code = run(engine, Limits(timeout, retries), clients.host, Streams.standard(quiet))
-    except (UsageError, BrokenPipeError):
-        raise
-    except Exception as error:
-        # 1 would be the job's own code.
-        shown = as_launcher_error(error)
-        shown.exit_code = LauncherExitCode.LAUNCHER_FAILED
-        raise shown from error
+    if dry_run:
+        click.echo(engine.plan().to_text(), nl=False)
+    else:
+        code = run(engine, Limits(timeout, retries), clients.host, Streams.standard(quiet))
     context.exit(code)
 
 

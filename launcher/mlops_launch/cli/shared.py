@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mlops_launch.cli.ending import silence
 from mlops_launch.commands.runs.console import Console
 
 if TYPE_CHECKING:
@@ -49,9 +51,16 @@ def echo_json(fields: Mapping[str, Any]) -> None:
 
 def console() -> Console:
     """Return what talks to people, on stderr."""
-    return Console(lambda text: click.echo(text, err=True))
+    return Console(_say)
 
 
 def note(message: str) -> None:
     """Print talk: a line on stderr."""
     console().info(message)
+
+
+def _say(text: str) -> None:
+    try:
+        click.echo(text, err=True)
+    except OSError:  # talk that nobody can hear stops nothing
+        silence(sys.stderr)

@@ -53,7 +53,7 @@ def access(context: str | None) -> Access:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         except config.ConfigException as error:
             raise LauncherError(f"cannot use the pod's service account: {error}", "set KUBECONFIG, or run where the pod has one") from error
-        return Access(client.ApiClient(settings), None, (SERVICE_ACCOUNT / "namespace").read_text().strip())
+        return Access(client.ApiClient(settings), None, (SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip())
     name = _choose(known, current, context, files)
     failure = f"cannot use the kubeconfig's context {name}"
     complaints = _complaints()

@@ -46,7 +46,7 @@ class Processes:
         Raises:
             ProcessError: `check` is set and the exit code is not 0.
         """
-        ended = subprocess.run(list(argv), input=input, capture_output=True, text=True, check=False)
+        ended = subprocess.run(list(argv), input=input, capture_output=True, encoding="utf-8", errors="backslashreplace", check=False)
         if check and ended.returncode != 0:
             raise ProcessError(argv, ended.returncode, ended.stderr)
         return Completed(tuple(argv), ended.returncode, ended.stdout, ended.stderr)
@@ -65,7 +65,10 @@ class Processes:
     def run_together(self, *argvs: Sequence[str]) -> list[Completed]:
         """Run several programs at the same time; return each one's end, in the order given, whatever its exit code."""
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
-        started = [subprocess.Popen(list(argv), stdin=null, stdout=pipe, stderr=pipe, text=True) for argv in argvs]
+        started = [
+            subprocess.Popen(list(argv), stdin=null, stdout=pipe, stderr=pipe, encoding="utf-8", errors="backslashreplace")
+            for argv in argvs
+        ]
         printed = [process.communicate() for process in started]
         return [Completed(tuple(a), process.returncode, *texts) for a, process, texts in zip(argvs, started, printed, strict=True)]
 

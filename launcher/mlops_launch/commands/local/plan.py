@@ -110,7 +110,7 @@ def prepare(plan: LocalPlan) -> None:
         for folder in plan.folders:
             folder.mkdir(parents=True, exist_ok=True)
         for path, text in plan.files.items():
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise LauncherError(f"cannot make a folder of the run: {error.filename}: {error.strerror}") from error
 

@@ -87,7 +87,7 @@ class ArchivedRun:
         """
         path = self.folder / RESULT
         try:
-            return RunRecord.from_json(json.loads(path.read_text()))
+            return RunRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise LauncherError(f"cannot read the run's record: {path}", "remove the folder when you do not need it") from error
 
@@ -127,7 +127,7 @@ class ArchivedRun:
     def read_position(self) -> Position | None:
         """Return the position, or None when there is none that can be used."""
         try:
-            found = json.loads((self.folder / POSITION).read_text())
+            found = json.loads((self.folder / POSITION).read_text(encoding="utf-8"))
             mark = Mark(tuple(line.encode("latin-1") for line in found["lines"]))
             position = Position(tuple(map(str, found["read"])), str(found["pod"]), int(found["offset"]), mark)
             usable = bool(mark.lines) and 0 <= position.offset <= self.log.stat().st_size
@@ -243,4 +243,8 @@ def _by_time(folder: Path) -> tuple[str, int, str]:
 
 def _private(path: Path, mode: str) -> Any:
     """Open a file that only its owner can read, without a buffer when it is binary."""
-    return open(path, mode, buffering=0 if "b" in mode else -1, opener=lambda name, flags: os.open(name, flags, 0o600))
+    binary = "b" in mode
+    return open(
+        path, mode, buffering=0 if binary else -1, encoding=None if binary else "utf-8", errors=None if binary else "surrogateescape",
+        opener=lambda name, flags: os.open(name, flags, 0o600),
+    )  # fmt: skip
