@@ -56,6 +56,29 @@ def test_every_line_of_300000_comes_once_and_in_order_through_rotations(launch: 
     assert lost < LINES / 100
 
 
+def test_any_bytes_arrive_as_they_were_printed_and_end_nothing(launch: Launcher, outputs: Path, tmp_path: Path) -> None:
+    """A bar of carriage returns, colors, bytes that are no text, and 16 MiB without a line feed; then the training's own exit code."""
+    program = r"""
+        import os, sys, time
+        for done in range(30):
+            os.write(1, b"\r\x1b[32m%3d%%\x1b[0m |%s" % (done, b"#" * done))
+            time.sleep(0.05)
+        os.write(1, b"\r\xff\xfe\x80 \xc3 \x85 \xe2\x80\xa8 \x0b\x0c\x1c\n")
+        rest = memoryview(b"0123456789abcdef" * (1 << 20))
+        while rest:
+            rest = rest[os.write(1, rest[: 1 << 16]) :]
+        os.write(1, b"\nlast\n")
+        sys.exit(66)
+    """
+    run = launch.start("run", str(workloads.pod(tmp_path / "overlay", program, outputs=True)))
+    assert run.process.wait(120) == 66, run.err.read_bytes()[-2000:]
+    printed = run.out.read_bytes()
+    copied = (outputs / "small" / "launcher.log").read_bytes()
+    assert printed.endswith(b"89abcdef\nlast\n") and printed.count(b"\r") == 31 and len(printed) > 1 << 24
+    assert printed == copied == (launch.archives()[0] / "training.log").read_bytes()
+    assert launch.record()["gaps"] == []
+
+
 def test_restarts_repeat_no_line_and_each_loss_lies_in_a_reported_gap(cluster: Cluster, launch: Launcher, tmp_path: Path) -> None:
     run = launch.start("run", str(workloads.pod(tmp_path / "overlay", paced(LINES, 7_000))))
     run.wait_for("^020000 ")

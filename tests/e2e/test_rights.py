@@ -171,10 +171,9 @@ def test_whoever_is_shut_out_leaves_a_training_that_can_be_followed_again(
     lines = 600
     overlay = workloads.pod(tmp_path / "overlay", paced(lines, 20))
     hurry = """
+from mlops_launch.commands.cluster import limits
+limits.PATIENCE_S = 3.0  # before any module takes it from there
 from mlops_launch.cli.main import main
-from mlops_launch.commands.cluster import logs
-from mlops_launch.commands.cluster.follow import training as session
-logs.PATIENCE_S = session.PATIENCE_S = 3.0
 main()
 """
     run = launch.start("run", str(overlay), program=("-c", hurry))
