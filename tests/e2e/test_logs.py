@@ -1,6 +1,7 @@
 """Following a log on a cluster: nothing twice, nothing lost without a word, as fast as kubectl. The node rotates logs at 1 MiB."""
 
 import re
+import shutil
 import statistics
 import time
 from collections.abc import Iterator
@@ -70,13 +71,21 @@ def test_any_bytes_arrive_as_they_were_printed_and_end_nothing(launch: Launcher,
         os.write(1, b"\nlast\n")
         sys.exit(66)
     """
-    run = launch.start("run", str(workloads.pod(tmp_path / "overlay", program, outputs=True)))
-    assert run.process.wait(120) == 66, run.err.read_bytes()[-2000:]
-    printed = run.out.read_bytes()
-    copied = (outputs / "small" / "launcher.log").read_bytes()
-    assert printed.endswith(b"89abcdef\nlast\n") and printed.count(b"\r") == 31 and len(printed) > 1 << 24
-    assert printed == copied == (launch.archives()[0] / "training.log").read_bytes()
-    assert launch.record()["gaps"] == []
+    overlay = str(workloads.pod(tmp_path / "overlay", program, outputs=True))
+    # When the node rotates such a log meanwhile, its kubelet skips bytes: a gap, filled in the archive. A second time it may not.
+    for _ in range(4):
+        shutil.rmtree(outputs / "small", ignore_errors=True)
+        run = launch.start("run", overlay)
+        assert run.process.wait(120) == 66, run.err.read_bytes()[-2000:]
+        copied = (outputs / "small" / "launcher.log").read_bytes()
+        assert copied.endswith(b"89abcdef\nlast\n") and copied.count(b"\r") == 31 and len(copied) > 1 << 24
+        assert copied == (launch.archives()[-1] / "training.log").read_bytes()
+        assert launch.record()["gaps"] == []
+        printed = run.out.read_bytes()
+        if printed == copied:
+            break
+        assert b"may be missing" in run.err.read_bytes()
+    assert printed == copied
 
 
 def test_restarts_repeat_no_line_and_each_loss_lies_in_a_reported_gap(cluster: Cluster, launch: Launcher, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ class Kubectl:
             subprocess.TimeoutExpired: not done within `timeout` seconds.
         """
         argv = [str(self.program), f"--kubeconfig={self.kubeconfig}", *arguments]
-        done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=timeout)
+        # A log may hold any bytes.
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, errors="backslashreplace", check=False, timeout=timeout)
         if check and done.returncode != 0:
             raise ClusterError(f"`{' '.join(argv)}` failed with exit code {done.returncode}: {done.stderr.strip()}")
         return done
