@@ -76,7 +76,7 @@ def test_the_newest_step_and_the_result() -> None:
     ]
     assert [metrics.read(line) for line in lines] == [False, True, True, False, False, False]
     assert metrics == Metrics(
-        {"step": 2, "steps": 20, "epoch": 1, "loss": "nan", "top1": 0.2}, {"top1": 0.9806, "output": "/a b"}, started=True
+        {"step": 2, "steps": 20, "epoch": 1, "loss": "nan", "top1": 0.2}, result={"top1": 0.9806, "output": "/a b"}, started=True
     )
 
 
