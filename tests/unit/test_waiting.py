@@ -57,7 +57,7 @@ def test_a_worker_whose_sshd_does_not_answer_and_one_that_ended() -> None:
 def test_a_mount_that_fails() -> None:
     one = pod("demo-worker-0", "worker", {"waiting": {"reason": "ContainerCreating"}})
     (cause,) = causes(job("Created"), [one], [event(one, "FailedMount", "mount failed: permission denied")], 9)
-    assert cause.text == "pod demo-worker-0: FailedMount: mount failed: permission denied"
+    assert cause.text == "a volume of pod demo-worker-0 cannot be mounted: FailedMount: mount failed: permission denied"
 
 
 def test_an_operator_that_does_not_react_is_named_after_a_while_only() -> None:

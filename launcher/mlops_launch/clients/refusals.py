@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from mlops_launch.admission import ADMISSION, lookup
 from mlops_launch.errors import LauncherError
 
 REJECTED_HINT: Final = "`mlops-launch render OVERLAY | kubectl apply --dry-run=server -f -` asks the server again"
@@ -64,12 +65,9 @@ def refusal(method: str, path: str, status: int, body: bytes, complaints: Sequen
             "log in again; `kubectl auth whoami` says who you are",
             status,
         )
-    if status == 403 and "violates PodSecurity" in message:
-        return ApiError(f"the namespace's Pod Security refuses the pod: {message}", "the overlays fit `restricted`: see the patch", status)
-    if status == 403 and "exceeded quota" in message:
-        return ApiError(f"the namespace's quota is used up: {message}", "`kubectl describe quota`; ask for less, or delete", status)
-    if status == 403 and "failed quota" in message:
-        return ApiError(f"the namespace's quota demands requests and limits: {message}", "give them in the overlay's patch file", status)
+    known = lookup(ADMISSION, message) if status in (400, 403, 500) else None
+    if known is not None:
+        return ApiError(f"{known.text}: {message}", known.hint, status)
     if status == 403:
         return ApiError(f"not allowed: {message}", "ask for the right, or choose another `--namespace` or `--context`", status)
     if status == 404:

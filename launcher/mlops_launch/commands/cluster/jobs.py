@@ -84,16 +84,19 @@ def old_jobs(cluster: Cluster, namespace: str | None, age: timedelta, now: datet
 
 
 def related_events(cluster: Cluster, namespace: str, workload: Object, pods: list[Object]) -> list[Json]:
-    """Return the events of a workload, its pods and what its controller creates beside them, oldest first.
+    """Return the events of a workload, its pods, their claims and what its controller creates beside them, oldest first.
 
     Raises:
         LauncherError: they cannot be listed.
     """
     helpers = kinds.kind_of(workload).helpers(workload)
     uids = {facts.uid_of(item) for item in (workload, *pods)}
+    claims = {(facts.CLAIM[1], claim) for pod in pods for claim in facts.claims(pod)}
     found = [
         event
         for event in cluster.list(cluster.path("v1", "Event", None, namespace))
-        if event["involvedObject"].get("uid") in uids or event["involvedObject"].get("name") in helpers
+        if event["involvedObject"].get("uid") in uids
+        or event["involvedObject"].get("name") in helpers
+        or (event["involvedObject"].get("kind"), event["involvedObject"].get("name")) in claims
     ]
     return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or e["metadata"]["creationTimestamp"]))

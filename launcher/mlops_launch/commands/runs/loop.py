@@ -21,7 +21,7 @@ from mlops_launch.commands.runs.console import Console
 from mlops_launch.commands.runs.display import Display
 from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.contract import ExitCode, LauncherExitCode
-from mlops_launch.core.kube.outcome import DELETED
+from mlops_launch.core.kube.outcome import advice, may_heal
 from mlops_launch.core.record import BY_DETACHING, BY_TIMEOUT, LOCAL, RunRecord, exit_hint, exit_name
 from mlops_launch.core.workload.plan import Plan
 
@@ -122,9 +122,9 @@ def run(engine: Engine, limits: Limits, host: Host, streams: Streams) -> int:
 
 
 def may_retry(record: RunRecord) -> bool:
-    """Return whether another try may help: an exit code of 128-255, unless memory ran out or somebody has deleted it."""
+    """Return whether another try may help: an exit code of 128-255, unless a limit of its own or a person has ended it."""
     retryable = record.exit_code is not None and contract.is_retryable(record.exit_code)
-    return retryable and not record.out_of_memory and record.reason != DELETED
+    return retryable and not record.out_of_memory and may_heal(record.reason)
 
 
 def exit_code(record: RunRecord, stop: Stop) -> int:
@@ -149,7 +149,7 @@ def summarize(ended: Ended, console: Console) -> None:
     else:
         reason = f"\nreason: {record.reason}" if record.reason is not None else ""
         message = f"the training ended with exit code {code}: {exit_name(code, record.out_of_memory)}{reason}"
-        console.error(message, exit_hint(code, record.out_of_memory))
+        console.error(message, advice(record.reason) or exit_hint(code, record.out_of_memory))
     output = Path(record.output or "")
     if record.engine == LOCAL and record.output is not None and (output / contract.METRICS_FILE).exists():
         console.info(f"figures: {output / contract.METRICS_FILE}")

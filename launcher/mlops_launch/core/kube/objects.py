@@ -11,6 +11,8 @@ Object = Mapping[str, Any]
 SUCCEEDED, FAILED = "Succeeded", "Failed"  # of a pod's phase; of a workload whatever its own words are
 HOSTNAME_MAX: Final = 63
 OOM_KILLED: Final = "OOMKilled"
+NOT_STARTED: Final = ("StartError", "ContainerCannotRun")  # of a container that has ended: its command has never run
+LOST: Final = "ContainerStatusUnknown"  # the same of one that was lost with its node
 
 
 def api_kind(text: str) -> tuple[str, str]:
@@ -20,6 +22,7 @@ def api_kind(text: str) -> tuple[str, str]:
 
 
 POD: Final = api_kind("v1/Pod")  # what runs containers, whatever the kind of workload
+CLAIM: Final = api_kind("v1/PersistentVolumeClaim")
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,12 @@ class ContainerEnd:
     Args:
         code: its exit code.
         reason: the kubelet's word: Completed, Error, OOMKilled, …
+        message: the kubelet's sentence; mostly empty.
     """
 
     code: int
     reason: str
+    message: str = ""
 
 
 def name_of(item: Object) -> str:
@@ -89,12 +94,16 @@ def main_status(pod: Object) -> Object:
 def container_end(pod: Object) -> ContainerEnd | None:
     """Return how the container that trains ended, or None."""
     ended = (main_status(pod).get("state") or {}).get("terminated")
-    return None if ended is None else ContainerEnd(int(ended["exitCode"]), str(ended.get("reason") or ""))
+    if ended is None:
+        return None
+    return ContainerEnd(int(ended["exitCode"]), str(ended.get("reason") or ""), " ".join(str(ended.get("message") or "").split()))
 
 
 def started_at(pod: Object) -> str | None:
     """Return when the container that trains started, or None when it has not."""
     state = main_status(pod).get("state") or {}
+    if (state.get("terminated") or {}).get("reason") in NOT_STARTED:
+        return None  # the kubelet gives 1970 as its start
     found = (state.get("running") or state.get("terminated") or {}).get("startedAt")
     return None if found is None else str(found)
 
@@ -102,6 +111,12 @@ def started_at(pod: Object) -> str | None:
 def has_ended(pod: Object) -> bool:
     """Return whether nothing of the pod runs any more."""
     return phase(pod) in (SUCCEEDED, FAILED) or container_end(pod) is not None
+
+
+def claims(pod: Object) -> set[str]:
+    """Return the names of the claims that a pod mounts."""
+    volumes = pod["spec"].get("volumes") or []
+    return {str(volume["persistentVolumeClaim"]["claimName"]) for volume in volumes if volume.get("persistentVolumeClaim")}
 
 
 def phase(pod: Object) -> str:

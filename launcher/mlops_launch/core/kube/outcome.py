@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_launch import contract
-from mlops_launch.contract import ExitCode
+from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube.objects import FAILED, SUCCEEDED, Object
+from mlops_launch.core.kube.objects import FAILED, SUCCEEDED, ContainerEnd, Object
+from mlops_launch.core.kube.words.kubelet import OWN_LIMITS
 
 DELETED = "it was deleted"  # by somebody else: no other try
 
@@ -52,10 +53,38 @@ def outcome(item: Object | None, word: str | None, mains: Sequence[Object], pods
     if word == SUCCEEDED:
         return Outcome(ExitCode.SUCCESS)
     if end is not None and end.code != 0:
-        return Outcome(end.code, _eviction([mains[-1]]))
+        return _of_end(end, item, mains[-1], pods)
     if mains and end is None and not facts.has_ended(mains[-1]) and not mains[-1]["metadata"].get("deletionTimestamp"):
         return None  # marked as failed, because a worker was lost, and the main pod is still saving
     return Outcome(ExitCode.WORKER_LOST, _eviction(pods) or _message(item))
+
+
+def may_heal(reason: str | None) -> bool:
+    """Return whether another try may go better, as the reason of an end has it: not where a person or the pod's own disk limit was it."""
+    return reason != DELETED and not (reason and any(row.phrase in reason for row in OWN_LIMITS))
+
+
+def advice(reason: str | None) -> str | None:
+    """Return what to do about the reason of an end, or None where the exit code says more."""
+    return next((row.hint for row in OWN_LIMITS if reason and row.phrase in reason), None)
+
+
+def _of_end(end: ContainerEnd, item: Object, main: Object, pods: Sequence[Object]) -> Outcome:
+    """Return the outcome of a run whose main container has failed."""
+    own = _eviction([main])
+    if own is None and end.reason in (*facts.NOT_STARTED, facts.LOST):
+        own = ": ".join(text for text in (f"pod {facts.name_of(main)}", end.reason, end.message) if text)
+    if end.reason in facts.NOT_STARTED:
+        return Outcome(LauncherExitCode.LAUNCHER_FAILED, own)  # its 128 is the runtime's, not the program's
+    if own is not None or not may_hide_a_kill(end.code):
+        return Outcome(end.code, own)
+    # When a worker is put out, mpirun may end with the code that a peer had, such as 1.
+    lost = _eviction(pods) or (_message(item) if _evicts(item) else None)
+    return Outcome(end.code, None) if lost is None else Outcome(end.code if contract.is_retryable(end.code) else ExitCode.WORKER_LOST, lost)
+
+
+def _evicts(item: Object) -> bool:
+    return str((facts.condition(item, FAILED) or {}).get("reason", "")).endswith("Evicted")
 
 
 def memory_kill(pods: Sequence[Object], lines: Sequence[Mapping[str, Any]]) -> MemoryKill | None:

@@ -118,18 +118,22 @@ class MPIJob:
         if event.get("reason") != "ValidationError":
             return None
         text = f"mpi-operator refuses the MPIJob: {facts.message_of(event)}"
-        return Cause(text, "correct the field in the patch file and run again", final=True)
+        return Cause(text, "correct the field in the patch file and run again", final=True, kind="invalid")
 
     def cause_of_pod(self, pod: Object) -> Cause | None:
         """Return why a worker that has started is of no use to the launcher, or None."""
         name, end = facts.name_of(pod), facts.container_end(pod)
         if self.role_of(pod) != WORKER:
             return None
-        if end is not None:
-            return Cause(f"worker {name} ended with exit code {end.code}: {end.reason}", f"`kubectl logs {name}` says why", final=True)
+        if end is not None and end.reason not in facts.NOT_STARTED:
+            other = "; `exec format error` there is an image for another kind of CPU" if end.code == 255 else ""
+            text = ": ".join(part for part in (f"worker {name} ended with exit code {end.code}", end.reason, end.message) if part)
+            return Cause(text, f"`kubectl logs {name}` says why{other}", final=True, kind="worker ended")
         if facts.started_at(pod) is None or facts.is_ready(pod):
             return None
-        return Cause(f"worker {name} runs, but its ssh server does not answer on port 2222", f"`kubectl logs {name}` shows what it says")
+        return Cause(
+            f"worker {name} runs, but its ssh server does not answer on port 2222", f"`kubectl logs {name}` shows what it says", kind="sshd"
+        )
 
     def causes_of_silence(self, item: Object, pods: Sequence[Object], waited: float) -> list[Cause]:
         """Return what the operator has not done yet."""

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome as ends
-from mlops_launch.core.kube.causes import Cause, causes_of_events, causes_of_pods
+from mlops_launch.core.kube.causes import Cause, causes_of_events, causes_of_pods, never_started
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.outcome import Outcome
 from mlops_launch.core.workload.kinds import kind_of, main_pods
 
+_SECOND: Final = len("2026-01-02T03:04:05")  # of a time as text
+
 
 def has_started(workload: Object, pods: Sequence[Object]) -> bool:
-    """Return whether the container whose log is the run's has started, or has ended.
+    """Return whether the container whose log is the run's has started.
 
     Args:
         workload: its manifest or object.
         pods: its pods.
     """
     mains = main_pods(workload, pods)
-    return bool(mains) and (facts.started_at(mains[-1]) is not None or facts.has_ended(mains[-1]))
+    return bool(mains) and (facts.started_at(mains[-1]) is not None or facts.phase(mains[-1]) == facts.SUCCEEDED)
+
+
+def hopeless(workload: Object, pods: Sequence[Object]) -> Cause | None:
+    """Return why a workload has ended without having started, in a way that is its pods' own, or None.
+
+    Args:
+        workload: its manifest or object.
+        pods: its pods.
+    """
+    older = main_pods(workload, pods)[:-1]
+    return None if has_started(workload, pods) else never_started([pod for pod in pods if pod not in older])
 
 
 def finished(item: Object) -> str | None:
@@ -64,8 +78,16 @@ def causes(item: Object, pods: Sequence[Object], events: Sequence[Object], waite
     kind = kind_of(item)
     if kind.is_suspended(item):
         return [Cause("suspended: waiting for its queue to admit it", "`kubectl get workloads` shows Kueue's")]
-    found = causes_of_events(events, kind.cause_of_event) + causes_of_pods(pods, events, kind.cause_of_pod)
-    return found or kind.causes_of_silence(item, pods, waited)
+    newest = max((facts.created_at(pod) for pod in pods), default="")
+    current = [event for event in events if not _is_stale(event, newest)]
+    found = causes_of_events(current, kind.cause_of_event) + causes_of_pods(pods, events, kind.cause_of_pod)
+    return sorted(found, key=lambda cause: not cause.final) or kind.causes_of_silence(item, pods, waited)
+
+
+def _is_stale(event: Object, newest_pod: str) -> bool:
+    """Return whether a pod was created after an event: what it complains of, as a quota, was overcome."""
+    said = str(event.get("lastTimestamp") or event.get("eventTime") or "")
+    return bool(said) and said[:_SECOND] < newest_pod[:_SECOND]
 
 
 def outcome(workload: Object, item: Object | None, pods: Sequence[Object]) -> Outcome | None:

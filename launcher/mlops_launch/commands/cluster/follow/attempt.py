@@ -74,7 +74,7 @@ class Attempt:
             again: resume from where another follower has come to.
 
         Raises:
-            NotStarted: it was deleted, unless another has followed it before.
+            NotStarted: it was deleted, unless another has followed it before. Where another try may start, the record says so: worker lost.
             LauncherError: it cannot be followed; it keeps running in the cluster.
         """
         follower = TrainingFollower(self.cluster, self.applied.workload, self.applied.run, self.stop, self.console, again)
@@ -89,8 +89,11 @@ class Attempt:
                 raise as_launcher_error(error) from error
             follower.gather()
             self.recorder.end()
-            self._end(exit_code=LauncherExitCode.LAUNCHER_FAILED, reason=error.message)
+            code = ExitCode.WORKER_LOST if error.again else LauncherExitCode.LAUNCHER_FAILED
+            self._end(exit_code=code, reason=error.message)
             self._delete()
+            if error.again:
+                return self.record
             self.console.info(f"archive: {self.applied.run.folder}")
             raise
         if follower.outcome is None:

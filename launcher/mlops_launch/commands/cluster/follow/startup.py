@@ -17,7 +17,11 @@ SAY_AFTER_S = 5.0  # a cause that is gone by then is not worth a word
 
 
 class NotStarted(LauncherError):
-    """The training has not started in time, or cannot."""
+    """The training has not started in time, or cannot; `again`: another try may."""
+
+    def __init__(self, message: str, hint: str | None, again: bool = False) -> None:
+        super().__init__(message, hint)
+        self.again = again
 
 
 class Startup:
@@ -38,7 +42,12 @@ class Startup:
             NotStarted: it cannot start, or the time is over; the message is the cause.
         """
         workload, pods = self._observer.workload, self._observer.pods
-        if workload is None or state.has_started(workload, pods) or state.finished(workload):
+        if workload is None or state.has_started(workload, pods):
+            return True
+        hopeless = state.hopeless(workload, pods)
+        if hopeless is not None:
+            raise NotStarted(hopeless.text, hopeless.hint, hopeless.again)
+        if state.finished(workload):
             return True
         now = self._cluster.host.monotonic()
         if state.is_suspended(workload):
@@ -56,7 +65,7 @@ class Startup:
 
     def _judge(self, cause: Cause, count: int, now: float) -> None:
         if cause.final:
-            raise NotStarted(cause.text, cause.hint)
+            raise NotStarted(cause.text, cause.hint, cause.again)
         if cause != self._told and now - self._applied > SAY_AFTER_S:
             self._told = cause
             more = f" ({count - 1} more)" if count > 1 else ""

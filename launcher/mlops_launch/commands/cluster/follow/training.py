@@ -28,7 +28,7 @@ from mlops_launch.core.kube.outcome import MemoryKill, Outcome
 from mlops_launch.core.log.pieces import Gap, Mark, Piece
 from mlops_launch.core.log.stream import LogStream
 from mlops_launch.core.record import BY_DETACHING
-from mlops_launch.core.workload import kinds
+from mlops_launch.core.workload import kinds, state
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError, as_launcher_error
 
@@ -106,6 +106,8 @@ class TrainingFollower:
             LauncherError: the cluster does not answer.
         """
         self._observer.start()
+        if self._again and self.workload is not None and state.finished(self.workload):
+            return  # how it ended says all
         startup = Startup(self._cluster, self._workload, self._namespace, self._observer, self._console)
         while not self._leaves() and not startup.look(limit):
             self._pause()

@@ -1,0 +1,1 @@
+"""The words of the cluster's parts, one table per source: phrase, cause, hint; those of admission are in `mlops_launch.admission`."""
