@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.core.kube.outcome import DELETED, MemoryKill, Outcome, may_hide_a_kill, memory_kill, memory_line
+from mlops_launch.core.kube.outcome import DELETED, MemoryKill, Outcome, advice, may_heal, may_hide_a_kill, memory_kill, memory_line
 from mlops_launch.core.workload.state import outcome
 from tests.unit.objects import RUNNING, ended, job, pod
 
@@ -64,3 +64,46 @@ def test_memory_by_the_pods_status_or_by_the_entry_points_line() -> None:
 
 def test_a_peers_code_may_hide_a_kill_and_a_trainings_own_does_not() -> None:
     assert [code for code in (0, 1, 16, 64, 66, 78, 127, 137, 143, 255) if may_hide_a_kill(code)] == [1, 16, 127, 137, 143, 255]
+
+
+def test_an_evicted_worker_is_the_reason_when_mpirun_ends_with_a_peers_code() -> None:
+    launcher = pod("launcher", "launcher", ended(1))
+    evicted = pod("demo-worker-1", "worker", phase="Failed", reason="Evicted", message="The node was low on memory.")
+    tainted = pod("demo-worker-1", "worker", RUNNING, conditions=[LOST])
+    marked = job("Failed")
+    marked["status"]["conditions"][0] |= {"reason": "MPIJobEvicted", "message": "1/2 workers are evicted"}
+    assert outcome(job(), job("Failed"), [launcher, evicted]) == Outcome(255, "pod demo-worker-1: Evicted: The node was low on memory.")
+    assert outcome(job(), job("Failed"), [launcher, tainted]) == Outcome(255, "pod demo-worker-1: DeletionByTaintManager: by taint")
+    assert outcome(job(), marked, [launcher]) == Outcome(255, "1/2 workers are evicted")
+    assert outcome(job(), job("Failed"), [launcher]) == Outcome(1)
+    assert outcome(job(), job("Failed"), [pod("launcher", "launcher", ended(66)), evicted]) == Outcome(66)
+
+
+def test_a_command_that_never_ran_is_not_a_try_and_a_container_lost_with_its_node_is_named() -> None:
+    never = {"terminated": {**ended(128, "StartError")["terminated"], "message": 'exec: "python33": not found'}}
+    assert outcome(job(), job("Failed"), [pod("launcher", "launcher", never)]) == Outcome(
+        125, 'pod launcher: StartError: exec: "python33": not found'
+    )
+    lost = {"terminated": {**ended(137, "ContainerStatusUnknown")["terminated"], "message": "could not be located"}}
+    assert outcome(job(), job("Failed"), [pod("launcher", "launcher", lost)]) == Outcome(
+        137, "pod launcher: ContainerStatusUnknown: could not be located"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "heals"),
+    [
+        (None, True),
+        (DELETED, False),
+        ("pod x: Evicted: The node was low on resource: memory.", True),
+        ('pod x: Evicted: Container main exceeded its local ephemeral storage limit "1Gi".', False),
+        ('pod x: Evicted: Usage of EmptyDir volume "v" exceeds the limit "1Gi".', False),
+        ("pod x: Evicted: Pod ephemeral local storage usage exceeds the total limit of containers 1Gi.", False),
+    ],
+)
+def test_a_limit_of_its_own_is_met_again_by_another_try(reason: str | None, heals: bool) -> None:
+    assert may_heal(reason) is heals
+    assert (advice(reason) is None) is (heals or reason == DELETED)
+
+
+LOST = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "by taint"}
