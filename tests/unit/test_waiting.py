@@ -72,6 +72,26 @@ def test_a_queue() -> None:
     assert cause.text == "suspended: waiting for its queue to admit it"
 
 
+def test_a_queue_says_what_it_waits_for() -> None:
+    about = {"kind": "Workload", "metadata": {"name": "mpijob-demo-1a2b3", "uid": "uid-workload"}}
+    said = "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor default, 4 more needed"
+    now = {**event(about, "Pending", said), "type": "Normal", "lastTimestamp": "2026-01-02T03:05:00Z"}
+    old = {**event(about, "Admitted", "an older run"), "type": "Normal", "lastTimestamp": "2026-01-01T00:00:00Z"}
+    item = job(runPolicy={"suspend": True})
+    (cause,) = causes(item, [], [old, now], 1000)
+    assert cause.text == f"suspended: waiting for its queue to admit it: Pending: {said}"
+    (cause,) = causes(item, [], [old], 1000)
+    assert cause.text == "suspended: waiting for its queue to admit it"
+
+
+def test_a_refusal_that_was_overcome_is_not_why_a_pod_waits() -> None:
+    one = pod("demo-worker-0", "worker", conditions=[{"type": "PodScheduled", "status": "False", "message": "3 Insufficient cpu."}])
+    past = {**event(job(), "MPIJobFailed", "exceeded quota: gpus"), "lastTimestamp": "2026-01-02T03:04:00Z"}
+    later = {**past, "lastTimestamp": "2026-01-02T03:05:00Z"}
+    assert [cause.kind for cause in causes(job("Created"), [one], [past], 60)] == ["room"]
+    assert [cause.kind for cause in causes(job("Created"), [one], [later], 60)] == ["quota", "room"]
+
+
 def test_it_has_started_when_the_launchers_container_has() -> None:
     assert not has_started(job(), [pod("demo-worker-0", "worker", RUNNING)])
     assert not has_started(job(), [pod("launcher", "launcher", {"waiting": {}})])

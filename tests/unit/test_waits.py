@@ -56,6 +56,11 @@ def test_a_message_of_several_parts_has_the_decisive_one_first(words: str, kinds
     assert [row.kind for row in scheduler.read(f"0/3 nodes are available: {words}. preemption: not eligible.").rows] == kinds
 
 
+def test_what_is_said_of_preemption_is_left_out() -> None:
+    cause = first(waits.scheduler("3 Insufficient cpu."))
+    assert cause.text == "no node has room for pod demo-worker-0: 0/3 nodes are available: 3 Insufficient cpu."
+
+
 def test_several_reasons_are_all_named() -> None:
     cause = first(waits.scheduler("2 node(s) had untolerated taint {gpu: yes}, 1 Insufficient cpu."))
     assert cause.text.startswith("no node takes pod demo-worker-0 (taint, room): 0/3 nodes are available: 2 node(s)")

@@ -92,11 +92,14 @@ def related_events(cluster: Cluster, namespace: str, workload: Object, pods: lis
     helpers = kinds.kind_of(workload).helpers(workload)
     uids = {facts.uid_of(item) for item in (workload, *pods)}
     claims = {(facts.CLAIM[1], claim) for pod in pods for claim in facts.claims(pod)}
+    queued = f"{workload['kind'].lower()}-{facts.name_of(workload)}-"  # what Kueue names its Workload with
     found = [
         event
         for event in cluster.list(cluster.path("v1", "Event", None, namespace))
         if event["involvedObject"].get("uid") in uids
         or event["involvedObject"].get("name") in helpers
         or (event["involvedObject"].get("kind"), event["involvedObject"].get("name")) in claims
+        or event["involvedObject"].get("kind") == facts.QUEUED
+        and str(event["involvedObject"].get("name")).startswith(queued)
     ]
     return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or e["metadata"]["creationTimestamp"]))

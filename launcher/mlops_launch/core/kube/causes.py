@@ -68,6 +68,20 @@ def causes_of_pods(pods: Sequence[Object], events: Sequence[Object], own: Explai
     return sorted(found, key=lambda cause: not cause.final)
 
 
+def cause_of_queue(item: Object, events: Sequence[Object]) -> Cause:
+    """Return why a queue, such as Kueue's, has not admitted a workload: the newest that was said of its Workload since it was created.
+
+    Args:
+        item: the workload.
+        events: as above.
+    """
+    created = facts.created_at(item)[: facts.SECOND]
+    said = [event for event in events if event["involvedObject"].get("kind") == facts.QUEUED and facts.said_at(event) >= created]
+    words = _joined(_said(said[-1].get("reason")), _said(said[-1].get("message"))) if said else ""
+    text = _joined("suspended: waiting for its queue to admit it", words)
+    return Cause(text, "`kubectl get workloads` shows Kueue's", kind="queue")
+
+
 def never_started(pods: Sequence[Object]) -> Cause | None:
     """Return why a pod has ended without having started, or None."""
     ended = [pod for pod in pods if facts.has_ended(pod) and facts.started_at(pod) is None]
@@ -125,6 +139,7 @@ def _unplaced(pod: Object, message: str, events: Sequence[Object]) -> Cause:
     who, reading = facts.name_of(pod), scheduler.read(message)
     if not reading.rows:
         return Cause(f"the scheduler has not placed pod {who}: {message}", _describe(who), kind="scheduler")
+    message = message if reading.unknown else reading.told
     first, kinds = reading.rows[0], list(dict.fromkeys(row.kind for row in reading.rows))
     if first.kind == "claim":
         return _of_claims(pod, message, events) or _cause(first, who, message)

@@ -10,6 +10,8 @@ Object = Mapping[str, Any]
 
 SUCCEEDED, FAILED = "Succeeded", "Failed"  # of a pod's phase; of a workload whatever its own words are
 HOSTNAME_MAX: Final = 63
+SECOND: Final = len("2026-01-02T03:04:05")  # of a time as text
+QUEUED: Final = "Workload"  # what Kueue queues for a workload
 OOM_KILLED: Final = "OOMKilled"
 NOT_STARTED: Final = ("StartError", "ContainerCannotRun")  # of a container that has ended: its command has never run
 LOST: Final = "ContainerStatusUnknown"  # the same of one that was lost with its node
@@ -63,6 +65,11 @@ def is_pod(item: Object) -> bool:
 def message_of(event: Object) -> str:
     """Return an event's text in one line."""
     return " ".join(str(event.get("message", "")).split())
+
+
+def said_at(event: Object) -> str:
+    """Return when an event was last said, to the second; empty when it does not say it."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")[:SECOND]
 
 
 def uid_of(item: Object) -> str:

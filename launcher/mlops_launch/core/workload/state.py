@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome as ends
-from mlops_launch.core.kube.causes import Cause, causes_of_events, causes_of_pods, never_started
+from mlops_launch.core.kube.causes import Cause, cause_of_queue, causes_of_events, causes_of_pods, never_started
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.outcome import Outcome
 from mlops_launch.core.workload.kinds import kind_of, main_pods
-
-_SECOND: Final = len("2026-01-02T03:04:05")  # of a time as text
 
 
 def has_started(workload: Object, pods: Sequence[Object]) -> bool:
@@ -77,7 +74,7 @@ def causes(item: Object, pods: Sequence[Object], events: Sequence[Object], waite
     """
     kind = kind_of(item)
     if kind.is_suspended(item):
-        return [Cause("suspended: waiting for its queue to admit it", "`kubectl get workloads` shows Kueue's")]
+        return [cause_of_queue(item, events)]
     newest = max((facts.created_at(pod) for pod in pods), default="")
     current = [event for event in events if not _is_stale(event, newest)]
     found = causes_of_events(current, kind.cause_of_event) + causes_of_pods(pods, events, kind.cause_of_pod)
@@ -86,8 +83,7 @@ def causes(item: Object, pods: Sequence[Object], events: Sequence[Object], waite
 
 def _is_stale(event: Object, newest_pod: str) -> bool:
     """Return whether a pod was created after an event: what it complains of, as a quota, was overcome."""
-    said = str(event.get("lastTimestamp") or event.get("eventTime") or "")
-    return bool(said) and said[:_SECOND] < newest_pod[:_SECOND]
+    return "" < facts.said_at(event) < newest_pod[: facts.SECOND]
 
 
 def outcome(workload: Object, item: Object | None, pods: Sequence[Object]) -> Outcome | None:

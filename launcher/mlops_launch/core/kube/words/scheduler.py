@@ -140,15 +140,23 @@ PARTS: Final = (
 )  # fmt: skip
 
 _COUNT: Final = re.compile(r"^\d+/\d+ nodes are available: *")
+_PREEMPTION: Final = re.compile(r" *\b(?:preemption: |no new claims to deallocate, preemption: )")
 # What a cluster's own nodes are closed with: no advice for a job that fits elsewhere.
 _OWN: Final = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the scheduler says: the decisive row first; empty when no part is known."""
+    """What the scheduler says.
+
+    Args:
+        rows: the decisive one first; empty when no part is known.
+        told: the message without what it says of preemption, which tells nothing of the cause.
+        unknown: parts that no row has.
+    """
 
     rows: Sequence[Words]
+    told: str
     unknown: Sequence[str] = ()
 
 
@@ -158,13 +166,13 @@ def read(message: str) -> Reading:
     Args:
         message: of the condition PodScheduled or of an event FailedScheduling, in one line.
     """
-    before = re.split(r"\.? *(?:preemption|no new claims to deallocate)[:,]", message)[0]
+    before = _PREEMPTION.split(message)[0]
     whole = lookup(WHOLE, before)
     if whole is not None:
-        return Reading([whole])
+        return Reading([whole], message)
     parts = [part.strip() for part in _COUNT.sub("", before).rstrip(". ").split(", ")]
     found = {part: lookup(PARTS, part) for part in parts if part}
     rows = sorted({row for row in found.values() if row is not None}, key=PARTS.index)
     own = {row for part, row in found.items() if row is not None and any(taint in part for taint in _OWN)}
     others = [row for row in rows if row not in own]
-    return Reading([*others, *(row for row in rows if row in own)], [part for part, row in found.items() if row is None])
+    return Reading([*others, *(row for row in rows if row in own)], before, [part for part, row in found.items() if row is None])
