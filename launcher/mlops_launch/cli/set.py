@@ -45,9 +45,10 @@ _KEYS = {
 def command(overlay: Path, dry_run: bool, variables: tuple[str, ...], **options: Any) -> None:
     """Change values in the files of an overlay.
 
-    Prints the difference. Comments, order and quotes of everything else stay. A change that `check` would
-    call an error is refused, and no file is changed. KEY=VALUE is any key of mlops.env:
-    `mlops-launch check OVERLAY --settings` lists the settings of the model.
+    Prints the difference. Comments, order and quotes of everything else stay. The rendered job then holds each
+    value: where another file wins over it, that is named, and no file is changed. Nor is one when `check` would
+    call the result an error. KEY=VALUE is any key of mlops.env: `mlops-launch check OVERLAY --settings` lists the
+    settings of the model.
 
     \b
     Examples:

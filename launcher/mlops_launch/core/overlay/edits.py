@@ -63,7 +63,7 @@ def goals_of(files: OverlayFiles, changes: Changes, package: Package, rendered: 
         rendered: the overlay before the edit; None where it does not render.
 
     Raises:
-            UsageError: an unknown key or preset, workers of a Pod.
+        UsageError: an unknown key or preset, workers of a Pod.
         LauncherError: a file that is needed is missing.
     """
     goals: list[Goal] = [VariableGoal(key, value) for key, value in _variables(files, changes, package, rendered).items()]

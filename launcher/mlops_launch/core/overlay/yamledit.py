@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, SequenceNode
@@ -60,7 +60,7 @@ class YamlText:
         Raises:
             YamlSyntaxError: the text is not valid YAML, or has a key twice.
         """
-        return yamltext.load_trees(self.text, self._trees)
+        return _loaded(self.text)
 
     @property
     def data(self) -> Any:
@@ -104,6 +104,12 @@ class YamlText:
         if not is_right:
             raise LauncherError(f"cannot set in place: {yamlwrite.path_name(path)}", BY_HAND)
         return edited
+
+
+# The text after one edit is the text before the next; nobody changes the data.
+@lru_cache(maxsize=512)
+def _loaded(text: str) -> list[Any]:
+    return yamltext.load_trees(text, yamltext.parse_all(text))
 
 
 def _splice(text: str, root: Node | None, path: Path, value: int | str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -44,9 +45,15 @@ def parse_all(text: str) -> list[Node]:
     Raises:
         YamlSyntaxError: `text` is no YAML.
     """
+    return list(_composed(text))
+
+
+# An edit reads the same text several times; nobody changes a node.
+@lru_cache(maxsize=512)
+def _composed(text: str) -> tuple[Node, ...]:
     text = without_tabs(text)
     try:
-        return [node for node in YAML(typ="safe", pure=True).compose_all(io.StringIO(text)) if node is not None]
+        return tuple(node for node in YAML(typ="safe", pure=True).compose_all(io.StringIO(text)) if node is not None)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(str(error.problem or error.context).split())
