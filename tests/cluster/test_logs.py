@@ -42,6 +42,29 @@ def test_since(running: Call, since: str) -> None:
     assert 2 <= len(lines) <= 5
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 1000])
+def test_the_last_lines(running: Call, count: int) -> None:
+    whole = running("logs", NAME, "-n", "team").stdout.splitlines()
+    ended = running("logs", NAME, "-n", "team", "--tail", str(count)).stdout.splitlines()
+    assert len(ended) == min(count, len(whole)) or count and len(ended) - len(whole) in (0, 1, 2)  # the job prints a line a second
+    assert ended == [] or ended[-1] > whole[-2]
+
+
+def test_the_last_lines_of_each_pod(running: Call) -> None:
+    lines = running("logs", NAME, "--all", "--tail", "1").stdout.splitlines()
+    pods = [line.split(":")[0] for line in lines]
+    assert sorted(pods) == [f"{NAME}-launcher-bx2pq", f"{NAME}-worker-0", f"{NAME}-worker-1"]
+
+
+def test_the_last_lines_and_what_follows(call: Call, world: World, folder: Path) -> None:
+    world.kubelet.scripts = [Script([(1.0, line) for line in [LINES[0], *(f"line {n}" for n in range(40)), LINES[-1]]])]
+    call("run", MULTI, "--detach")
+    world.host.run(20)
+    lines = call("logs", "-f", NAME, "--tail", "2").stdout.splitlines()
+    whole = [LINES[0], *(f"line {n}" for n in range(40)), LINES[-1]]
+    assert 2 < len(lines) < 36 and lines == whole[len(whole) - len(lines) :]
+
+
 def test_a_time_that_is_none_is_a_wrong_call(running: Call) -> None:
     assert running("logs", NAME, "--since", "yesterday").exit_code == 2
 

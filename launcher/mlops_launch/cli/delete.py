@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mlops_launch.cli.shared import clients_of, cluster_options, console, note
+from mlops_launch.cli.shared import Duration, clients_of, cluster_options, console, note
 
 
 @click.command("delete")
@@ -14,8 +14,8 @@ from mlops_launch.cli.shared import clients_of, cluster_options, console, note
 @cluster_options
 @click.option(
     "--wait-seconds",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
+    type=Duration(zero=True),
+    metavar="DURATION",
     help="How long to wait until everything is gone. [default: grace period + 60]",
 )
 @click.pass_context

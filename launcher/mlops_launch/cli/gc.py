@@ -6,20 +6,24 @@ from datetime import timedelta
 
 import click
 
-from mlops_launch.cli.shared import clients_of, cluster_options, console, note
-from mlops_launch.errors import UsageError
+from mlops_launch.cli.shared import Duration, clients_of, cluster_options, console, note
 
 
 @click.command("gc")
 @click.option(
-    "--older-than", metavar="AGE", default="2d", show_default=True, help="Only jobs that ended at least this long ago: 90s, 30m, 12h, 2d."
+    "--older-than",
+    type=Duration(zero=True),
+    metavar="DURATION",
+    default="2d",
+    show_default=True,
+    help="Only jobs that ended at least this long ago: 90s, 30m, 12h, 2d.",
 )
 @click.option("-A", "--all-namespaces", is_flag=True, help="In every namespace.")
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
 @cluster_options
 @click.pass_context
 def command(
-    context: click.Context, older_than: str, all_namespaces: bool, dry_run: bool, kube_context: str | None, namespace: str | None
+    context: click.Context, older_than: float, all_namespaces: bool, dry_run: bool, kube_context: str | None, namespace: str | None
 ) -> None:
     """Delete finished jobs completely: the MPIJob or Pod and everything created for it.
 
@@ -34,9 +38,10 @@ def command(
     from mlops_launch.commands.cluster.remove import remove
     from mlops_launch.core.kube import objects as facts
     from mlops_launch.core.kube import ownership
+    from mlops_launch.core.kube.times import short
 
     cluster = clients_of(context).connect(kube_context, namespace)
-    found = old_jobs(cluster, None if all_namespaces else cluster.namespace, _age(older_than), cluster.host.now())
+    found = old_jobs(cluster, None if all_namespaces else cluster.namespace, timedelta(seconds=older_than), cluster.host.now())
     left = 0
     warnings: dict[str, None] = {}  # each once
     for item in found:
@@ -51,15 +56,6 @@ def command(
     for line in warnings:
         console().warn(line)
     if not found:
-        note(f"no job ended more than {older_than} ago")
+        note(f"no job ended more than {short(older_than)} ago")
     if left:
         context.exit(1)
-
-
-def _age(text: str) -> timedelta:
-    from mlops_launch.core.kube.times import seconds_of
-
-    seconds = seconds_of(text)
-    if seconds is None:
-        raise UsageError(f"not an age: {text}", "for instance `--older-than 2d`, `12h`, `30m` or `90s`")
-    return timedelta(seconds=seconds)

@@ -17,6 +17,7 @@ from mlops_launch.errors import UsageError
 @click.option("--run", "run_time", metavar="TIME", help="The archived run that started at TIME, as `ls` shows it. [default: the newest]")
 @click.option("--all", "everything", is_flag=True, help="Cluster: logs of all pods, each line prefixed with the pod's name.")
 @click.option("--since", metavar="AGE|TIME", help="Cluster: lines of the last 90s, 5m, 2h, 1d, or since 2026-01-02T03:04:05Z.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="The last N lines; with -f, and what follows.")
 @cluster_options
 @click.pass_context
 def command(
@@ -26,19 +27,20 @@ def command(
     run_time: str | None,
     everything: bool,
     since: str | None,
+    tail: int | None,
     kube_context: str | None,
     namespace: str | None,
 ) -> None:
-    """Print the log of a run: the newest, or the newest of NAME.
+    """Print the log of a run, the newest, or the newest of NAME; one that is running comes first.
 
     Reads the archive in .mlops/runs. Reads the cluster instead if the run was detached, if the archive does not know
     NAME, and with --context, --namespace, --all or --since. Following survives every broken connection: no line appears
     twice, and where the kubelet has rotated lines away meanwhile, stderr says between which times. Following a detached
-    run also resumes its archive and completes it.
+    run also resumes its archive and completes it, unless --all, --since or --tail asks for a part of its log.
 
     \b
     Examples:
-      mlops-launch logs -f
+      mlops-launch logs -f --tail 20
       mlops-launch logs resnet50v1-5 --run 20260102T030405Z
       mlops-launch logs resnet50v1-5 -n team-a --all --since 10m
     """
@@ -58,15 +60,19 @@ def command(
         from mlops_launch.commands.cluster.resume import follow_on, left_run
 
         cluster, name = clients.connect(found.context, found.namespace), found.name or name
-        if follow and not everything and since is None:
+        if follow and not everything and since is None and tail is None:
             workload, item = workload_of(cluster, name)
             run = left_run(archive, host, item)
             if run is not None:
                 streams = Streams(out, sys.stderr, terminal=False)
                 context.exit(follow_on(run, workload, cluster, clients.processes, host, streams))
-        show_logs(cluster, name, Asked(out, console(), follow, everything, _moment(since, host.now())))
+        show_logs(cluster, name, Asked(out, console(), follow, everything, _moment(since, host.now()), tail))
         return
-    for chunk in follow_log(found, host, follow):
+    if everything or since is not None:
+        option = "--all" if everything else "--since"
+        run = f"{found.folder.parent.name} {found.time}"
+        raise UsageError(f"only for a run on a cluster: {option}", f"{run} ran on this machine: `--tail N` prints its end")
+    for chunk in follow_log(found, host, follow, tail):
         out.write(chunk)
         out.flush()
 

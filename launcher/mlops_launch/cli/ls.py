@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -15,13 +17,20 @@ if TYPE_CHECKING:
 @click.command("ls")
 @click.option("--cluster", "in_cluster", is_flag=True, help="The jobs in a cluster instead of the archive.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="Cluster: of every namespace.")
+@click.option("--long", "in_full", is_flag=True, help="Every column, also where a terminal is too narrow for them.")
 @cluster_options
 @json_option
 @click.pass_context
 def command(
-    context: click.Context, in_cluster: bool, all_namespaces: bool, kube_context: str | None, namespace: str | None, as_json: bool
+    context: click.Context,
+    in_cluster: bool,
+    all_namespaces: bool,
+    in_full: bool,
+    kube_context: str | None,
+    namespace: str | None,
+    as_json: bool,
 ) -> None:
-    """List the runs of this folder, oldest first; with --cluster, the jobs in a cluster.
+    """List the runs of the nearest .mlops folder, oldest first; with --cluster, the jobs in a cluster.
 
     A state is running, succeeded, failed, interrupted (it saved and can resume), detached (it kept running in the
     cluster), or lost (killed, no result). --context, --namespace and --all-namespaces imply --cluster.
@@ -37,13 +46,14 @@ def command(
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.listing import list_runs, table
 
-    runs = list_runs(Archive(), clients_of(context).host, console().warn)
+    archive = Archive()
+    runs = list_runs(archive, clients_of(context).host, console().warn)
     if as_json:
         echo_json({"runs": [run.to_json() for run in runs]})
     elif runs:
-        click.echo(table(runs))
+        click.echo(table(runs, None if in_full or not sys.stdout.isatty() else shutil.get_terminal_size().columns))
     else:
-        note("no runs in .mlops/runs")
+        note(f"no runs in {archive.root / 'runs'}")
 
 
 def _cluster(cluster: Cluster, all_namespaces: bool, as_json: bool) -> None:

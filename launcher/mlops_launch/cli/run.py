@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mlops_launch.cli.shared import SECONDS, clients_of, cluster_options, overlay_argument
+from mlops_launch.cli.shared import Duration, clients_of, cluster_options, overlay_argument
 from mlops_launch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ CLUSTER_ONLY: Final = {
 @click.option("--replace", is_flag=True, help="Cluster: stop a running job of that name first.")
 @click.option("--delete-on-interrupt", is_flag=True, help="Cluster: Ctrl-C saves, stops and deletes instead of detaching.")
 @click.option(
-    "--start-timeout", type=SECONDS, metavar="SECONDS", help="Cluster: give up if no container has started by then. [default: 900]"
+    "--start-timeout", type=Duration(), metavar="DURATION", help="Cluster: give up if no container has started by then. [default: 15m]"
 )
-@click.option("--timeout", type=SECONDS, metavar="SECONDS", help="Save and stop after that time, and exit with 124.")
+@click.option("--timeout", type=Duration(), metavar="DURATION", help="Save and stop after 90, 90s, 15m, 2h, 1d; exit with 124.")
 @click.option("--retries", type=click.IntRange(min=0), default=0, show_default=True, help="More tries after an exit code of 128-255.")
 @click.option("--dry-run", is_flag=True, help="Print what would be applied or started, and do nothing.")
 @click.option("--quiet", is_flag=True, help="Print only the result line; the archive has the log.")
@@ -61,7 +61,7 @@ def command(
     \b
     Examples:
       mlops-launch run quickstart/k8s/mlops/multi-node -n team-a
-      mlops-launch run quickstart/k8s/mlops/multi-node --retries 2 --timeout 86400
+      mlops-launch run quickstart/k8s/mlops/multi-node --retries 2 --timeout 1d
       mlops-launch run quickstart/k8s/mlops/multi-node --local --mount datasets=/data/digits
     """
     from mlops_launch.commands.runs.loop import Limits, run

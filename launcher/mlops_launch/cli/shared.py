@@ -16,7 +16,28 @@ from mlops_launch.commands.runs.console import Console
 if TYPE_CHECKING:
     from mlops_launch.clients.clients import Clients
 
-SECONDS = click.FloatRange(min=0, min_open=True)
+
+class Duration(click.ParamType[float]):
+    """A duration in seconds, or with a unit: the one way to write one for every verb.
+
+    Args:
+        zero: whether it may be 0.
+    """
+
+    name = "duration"
+
+    def __init__(self, zero: bool = False) -> None:
+        self.zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds; a wrong word ends the call."""
+        from mlops_launch.core.kube.times import seconds_of
+
+        seconds = seconds_of(str(value))
+        if seconds is None or not (seconds or self.zero):
+            self.fail(f"not a duration{'' if self.zero else ' above 0'}: {value}\n\nhint: for instance 90, 90s, 15m, 2h or 1d", param, ctx)
+        return seconds
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -26,7 +26,7 @@ def command(
     namespace: str | None,
     as_json: bool,
 ) -> None:
-    """Show the state of a run: the newest, or the newest of NAME.
+    """Show the state of a run, the newest, or the newest of NAME; one that is running comes first.
 
     Reads the archive in .mlops/runs. Reads the cluster instead if the run was detached, if the archive does not know
     NAME, and with --context or --namespace. For a job that waits, it names the cause.

@@ -8,6 +8,7 @@ from mlops_launch.clients.host import Host
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
 from mlops_launch.commands.runs.listing import look
 from mlops_launch.core.record import CLUSTER
+from mlops_launch.errors import LauncherError
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Place:
 def where(archive: Archive, host: Host, name: str | None, time: str | None, asked: Place, in_cluster: bool = False) -> ArchivedRun | Place:
     """Return the archived run that is meant, or the place in a cluster where to look.
 
-    A cluster that is named is asked. Else it is the newest archived run, or the newest of that name: a local one, one
+    A cluster that is named is asked. Else it is the newest archived run that is running, or the newest, of that name: a local one, one
     that has ended, or one that `mlops-launch run` is following in another terminal. One that went on alone is looked up
     in its cluster, and so is a name that the archive does not know.
 
@@ -40,10 +41,21 @@ def where(archive: Archive, host: Host, name: str | None, time: str | None, aske
     if asked != Place() or name is not None and time is None and not archive.runs(name):
         return asked
     run = archive.find(name, time)
+    if time is None:
+        run = next((other for other in reversed(archive.runs(name)) if _is_running(other, host)), run)
     status = look(run, host)
     record = status.record
     alone = record.engine == CLUSTER and (in_cluster or status.state in ("detached", "lost"))
     return Place(record.context, record.namespace, record.name) if alone else run
+
+
+def _is_running(run: ArchivedRun, host: Host) -> bool:
+    """Return whether a run is running here for sure; one of another host cannot be seen."""
+    try:
+        status = look(run, host)
+    except LauncherError:  # a damaged record
+        return False
+    return status.state == "running" and status.record.host == host.name()
 
 
 def last_place(archive: Archive, host: Host, name: str, asked: Place) -> Place:

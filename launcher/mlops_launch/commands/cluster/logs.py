@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -35,6 +36,7 @@ class Asked:
         follow: until the job has ended.
         everything: all its pods, not only the one that prints for the ranks.
         since: only lines from that time on, RFC 3339.
+        tail: of each pod only that many lines of what there is now, and all that follow.
     """
 
     out: Output
@@ -42,6 +44,7 @@ class Asked:
     follow: bool = False
     everything: bool = False
     since: str | None = None
+    tail: int | None = None
 
 
 def show_logs(cluster: Cluster, name: str | None, asked: Asked) -> None:
@@ -74,8 +77,7 @@ def show_logs(cluster: Cluster, name: str | None, asked: Asked) -> None:
 
 
 def _one(cluster: Cluster, pod: Object, asked: Asked) -> None:
-    follower = _follower(cluster, pod, asked)
-    for piece in follower.pieces() if asked.follow else follower.pieces_now():
+    for piece in _pieces(cluster, pod, asked):
         match piece:
             case bytes():
                 asked.out.write(piece)
@@ -92,8 +94,7 @@ def _several(cluster: Cluster, pods: list[Object], asked: Asked) -> None:
     def read(pod: Object) -> None:
         name = facts.name_of(pod)
         try:
-            follower = _follower(cluster, pod, asked)
-            for piece in follower.pieces() if asked.follow else follower.pieces_now():
+            for piece in _pieces(cluster, pod, asked):
                 items.put((name, piece))
         except BaseException as error:  # the loop below must not wait for a reader that is dead
             items.put((name, as_launcher_error(error)))
@@ -117,6 +118,22 @@ def _several(cluster: Cluster, pods: list[Object], asked: Asked) -> None:
                 asked.console.warn(f"the log of pod {name} cannot be read: {piece.message}")
         asked.out.write(b"".join(f"{name + ':':<{width + 1}} ".encode() + line + b"\n" for line in lines))
         asked.out.flush()
+
+
+def _pieces(cluster: Cluster, pod: Object, asked: Asked) -> Iterator[Piece | Mark]:
+    skip = 0
+    if asked.tail is not None:
+        lines = sum(piece.count(b"\n") for piece in _follower(cluster, pod, asked).pieces_now() if isinstance(piece, bytes))
+        skip = max(0, lines - asked.tail)
+    follower = _follower(cluster, pod, asked)
+    for piece in follower.pieces() if asked.follow else follower.pieces_now():
+        if skip and isinstance(piece, bytes):
+            parts = piece.split(b"\n", skip)
+            skip -= len(parts) - 1
+            if skip:
+                continue
+            piece = parts[-1]
+        yield piece
 
 
 def _follower(cluster: Cluster, pod: Object, asked: Asked) -> Follower:

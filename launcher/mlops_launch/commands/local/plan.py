@@ -13,6 +13,7 @@ from mlops_launch import contract
 from mlops_launch.clients.host import Host
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.package import find_package
+from mlops_launch.commands.runs.root import find_root
 from mlops_launch.core.workload.local_plan import LocalPlan, Machine, localize, volume_names
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.core.workload.redaction import redact_value
@@ -80,7 +81,7 @@ def volume_folders(writes: Mapping[str, bool], mounts: Mapping[str, Path]) -> di
             raise UsageError(f"no claim of that name in the overlay: {name}", f"known: {', '.join(writes) or 'none'}")
         if folder.exists() and not folder.is_dir() or not folder.exists() and not writes[name]:
             raise UsageError(f"no such folder for `--mount {name}`: {folder}", "give a folder that exists")
-    return {name: mounts.get(name, Path(".mlops") / "volumes" / name).absolute() for name in writes}
+    return {name: mounts.get(name, find_root() / "volumes" / name).absolute() for name in writes}
 
 
 def base_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlops_launch.clients.host import Host
+from mlops_launch.commands.runs.root import find_root
 from mlops_launch.core.log.pieces import Mark
 from mlops_launch.core.record import RunRecord, state
 from mlops_launch.errors import LauncherError
 
-ROOT: Final = Path(".mlops")
 PLAN: Final = "plan.yaml"
 LOG: Final = "training.log"
 WHOLE_LOG: Final = "training.log.new"
@@ -166,10 +166,10 @@ class ArchivedRun:
 
 
 class Archive:
-    """All runs below one folder."""
+    """All runs below one folder, the nearest `.mlops` unless another is given."""
 
-    def __init__(self, root: Path = ROOT) -> None:
-        self.root = root
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = find_root() if root is None else root
 
     def create(self, name: str, started: datetime) -> ArchivedRun:
         """Make the folder of a new run.

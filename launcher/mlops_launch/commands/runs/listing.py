@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from typing import Any, Final
 
 from mlops_launch.clients.host import Host
@@ -18,6 +19,8 @@ from mlops_launch.errors import LauncherError
 POLL_S: Final = 0.2
 CHUNK: Final = 1 << 20  # bytes
 COLUMNS: Final = ("NAME", "RUN", "STATE", "EXIT", "STEP", "IMAGES/S", "VAL TOP-1", "OUTPUT")
+
+LEFT_OUT: Final = ("OUTPUT", "IMAGES/S", "EXIT", "STEP")  # in this order, where they do not fit
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,17 @@ def list_runs(archive: Archive, host: Host, warn: Callable[[str], None]) -> list
     return found
 
 
-def table(runs: list[RunStatus]) -> str:
-    """Return the runs as a table."""
-    return aligned([COLUMNS, *(run.row() for run in runs)])
+def table(runs: list[RunStatus], width: int | None = None) -> str:
+    """Return the runs as a table; one that would be wider than `width` characters leaves out what matters least."""
+    rows = [COLUMNS, *(run.row() for run in runs)]
+    for column in (None, *LEFT_OUT):
+        if column is not None:
+            at = rows[0].index(column)
+            rows = [(*row[:at], *row[at + 1 :]) for row in rows]
+        text = aligned(rows)
+        if width is None or max(map(len, text.splitlines())) <= width:
+            break
+    return text
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -112,8 +123,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
-def follow_log(run: ArchivedRun, host: Host, follow: bool) -> Iterator[bytes]:
-    """Yield the run's log in chunks; with `follow` until the run has ended.
+def follow_log(run: ArchivedRun, host: Host, follow: bool, tail: int | None = None) -> Iterator[bytes]:
+    """Yield the run's log in chunks, or its last `tail` lines; with `follow` until the run has ended.
 
     Raises:
         LauncherError: there is no log.
@@ -123,6 +134,8 @@ def follow_log(run: ArchivedRun, host: Host, follow: bool) -> Iterator[bytes]:
     except FileNotFoundError as error:
         raise LauncherError(f"the run has no log: {run.log}", "it ended before its command was started") from error
     with file:
+        if tail is not None:
+            file.seek(_last_lines(file, tail))
         while True:
             # The state first: what is written before the end is then read for sure.
             ended = not follow or look(run, host).state != "running"
@@ -131,6 +144,25 @@ def follow_log(run: ArchivedRun, host: Host, follow: bool) -> Iterator[bytes]:
             if ended:
                 return
             host.sleep(POLL_S)
+
+
+def _last_lines(file: FileIO, count: int) -> int:
+    """Return where the last `count` lines begin; what has no line feed at its end is one too."""
+    begin = end = file.seek(0, os.SEEK_END)
+    if count == 0 or end == 0:
+        return end
+    file.seek(end - 1)
+    missing = count + (file.read(1) == b"\n")  # line feeds to be found
+    while begin > 0:
+        size = min(CHUNK, begin)
+        begin -= size
+        file.seek(begin)
+        chunk, at = file.read(size), size
+        while (at := chunk.rfind(b"\n", 0, at)) >= 0:
+            missing -= 1
+            if missing == 0:
+                return begin + at + 1
+    return 0
 
 
 def _progress(record: RunRecord) -> str:

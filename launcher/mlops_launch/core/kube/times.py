@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_CENTURY_S: Final = 36500 * 86400
+_CENTURY_S: Final = 36500.0 * 86400
 
 
 def moment(stamp: str) -> datetime:
@@ -24,14 +24,14 @@ def iso(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds")
 
 
-def seconds_of(age: str) -> int | None:
-    """Return the seconds of an age, or None when it is not one; nothing is older than a century.
+def seconds_of(duration: str) -> float | None:
+    """Return the seconds of a duration, or None when it is not one; nothing lasts longer than a century.
 
-    >>> [seconds_of(age) for age in ("90s", "30m", "12h", "2d", "2 days")]
-    [90, 1800, 43200, 172800, None]
+    >>> [seconds_of(duration) for duration in ("90", "1.5s", "30m", "12h", "2d", "2 days")]
+    [90.0, 1.5, 1800.0, 43200.0, 172800.0, None]
     """
-    match = re.fullmatch(r"([0-9]{1,18})([smhd])", age)
-    return None if match is None else min(int(match[1]) * _UNITS[match[2]], _CENTURY_S)
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)([smhd]?)", duration)
+    return None if match is None else min(float(match[1]) * _UNITS[match[2] or "s"], _CENTURY_S)
 
 
 def short(seconds: float) -> str:
