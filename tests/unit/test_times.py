@@ -19,7 +19,9 @@ def test_a_timestamp_with_nanoseconds_is_read_to_its_microsecond(time: datetime,
     assert moment(iso(expected)) == expected.replace(microsecond=expected.microsecond // 1000 * 1000)
 
 
-@pytest.mark.parametrize(("age", "seconds"), [("0s", 0), ("90s", 90), ("90", 90), ("1.5h", 5400), ("30m", 1800), ("12h", 43200), ("2d", 172800)])
+@pytest.mark.parametrize(
+    ("age", "seconds"), [("0s", 0), ("90s", 90), ("90", 90), ("1.5h", 5400), ("30m", 1800), ("12h", 43200), ("2d", 172800)]
+)
 def test_an_age(age: str, seconds: int) -> None:
     assert seconds_of(age) == seconds
 

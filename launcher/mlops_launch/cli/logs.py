@@ -70,8 +70,8 @@ def command(
         return
     if everything or since is not None:
         option = "--all" if everything else "--since"
-        run = f"{found.folder.parent.name} {found.time}"
-        raise UsageError(f"only for a run on a cluster: {option}", f"{run} ran on this machine: `--tail N` prints its end")
+        which = f"{found.folder.parent.name} {found.time}"
+        raise UsageError(f"only for a run on a cluster: {option}", f"{which} ran on this machine: `--tail N` prints its end")
     for chunk in follow_log(found, host, follow, tail):
         out.write(chunk)
         out.flush()
