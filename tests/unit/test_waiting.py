@@ -54,6 +54,15 @@ def test_a_worker_whose_sshd_does_not_answer_and_one_that_ended() -> None:
     assert (first.text, first.final) == ("worker demo-worker-1 ended with exit code 127: Error", True)
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "again"),
+    [(1, "Error", False), (255, "Error", False), (137, "OOMKilled", False), (137, "ContainerStatusUnknown", True), (143, "Error", True)],
+)
+def test_a_worker_that_was_stopped_from_outside_may_be_tried_again(code: int, reason: str, again: bool) -> None:
+    (cause,) = causes(job("Created"), [pod("demo-worker-0", "worker", ended(code, reason))], [], 9)
+    assert (cause.text, cause.final, cause.again) == (f"worker demo-worker-0 ended with exit code {code}: {reason}", True, again)
+
+
 def test_a_mount_that_fails() -> None:
     one = pod("demo-worker-0", "worker", {"waiting": {"reason": "ContainerCreating"}})
     (cause,) = causes(job("Created"), [one], [event(one, "FailedMount", "mount failed: permission denied")], 9)

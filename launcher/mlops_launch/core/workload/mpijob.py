@@ -127,8 +127,9 @@ class MPIJob:
             return None
         if end is not None and end.reason not in facts.NOT_STARTED:
             other = "; `exec format error` there is an image for another kind of CPU" if end.code == 255 else ""
+            again = end.code in (contract.ExitCode.KILLED, contract.ExitCode.INTERRUPTED) and end.reason != facts.OOM_KILLED
             text = ": ".join(part for part in (f"worker {name} ended with exit code {end.code}", end.reason, end.message) if part)
-            return Cause(text, f"`kubectl logs {name}` says why{other}", final=True, kind="worker ended")
+            return Cause(text, f"`kubectl logs {name}` says why{other}", final=True, kind="worker ended", again=again)
         if facts.started_at(pod) is None or facts.is_ready(pod):
             return None
         return Cause(
