@@ -133,6 +133,7 @@ def test_threads_share_more_files_than_may_be_open(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a pointer of Git LFS and not the file itself"),
         (b"<Error><Code>AccessDenied</Code></Error>", "a web page"),
     ],
+    ids=["gzip", "zlib", "Git LFS", "a web page"],
 )
 def test_another_file_in_the_place_of_records_is_called_what_it_is(tmp_path: Path, content: bytes, what: str) -> None:
     (tmp_path / "file").write_bytes(content)
