@@ -11,7 +11,7 @@ from mlops_launch.core.overlay.places import FieldPlace, OperationPlace, Place, 
 from mlops_launch.core.overlay.rendered import Rendered, sources
 from mlops_launch.core.overlay.sources import whole_kustomization
 from mlops_launch.core.overlay.values import parse_quantity
-from mlops_launch.core.overlay.variables import variable_places
+from mlops_launch.core.overlay.variables import file_sources, variable_places
 from mlops_launch.core.path import Named, Path
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.kinds import Kind
@@ -163,22 +163,23 @@ class VariableGoal:
 
     def places(self, files: OverlayFiles, rendered: Rendered | None) -> list[Place]:
         """Implement `Goal`."""
-        if rendered is None:
-            found = variable_places(files, self.key, None)
-        else:
-            found = variable_places(files, self.key, list(sources(rendered.workload.main)))
-        if not found:
+        named = None if rendered is None else list(sources(rendered.workload.main))
+        found = variable_places(files, self.key, named)
+        whole_file = dict(file_sources(files, named or [])).get(self.key)
+        if not found and whole_file is None:
             raise LauncherError(
                 f"no env file in the overlay: {files.folder}", "`configMapGenerator` in kustomization.yaml names it in `envs`"
             )
-        if rendered is None or not rendered.workload.main.containers:
-            return found
-        main = rendered.workload.main
-        kind = kinds.lookup(rendered.workload.kind)
-        path: Path = (*kind.pod_path(main.name), "containers", Named(str(main.container.get("name"))), "env", Named(self.key), "value")
-        own = field_places(files, kind.name, path)
-        # `env` wins over every `envFrom`.
-        return [*own, *found] if self.key in dict(rendered.workload.environment_entries(main)) else [*found, *own]
+        if rendered is not None and rendered.workload.main.containers:
+            main = rendered.workload.main
+            kind = kinds.lookup(rendered.workload.kind)
+            name = Named(str(main.container.get("name")))
+            own = field_places(files, kind.name, (*kind.pod_path(main.name), "containers", name, "env", Named(self.key), "value"))
+            # `env` wins over every `envFrom`.
+            found = [*own, *found] if self.key in dict(rendered.workload.environment_entries(main)) else [*found, *own]
+        if not found:
+            raise LauncherError(f"`{self.key}` is the whole content of a file: {whole_file}", "edit that file")
+        return found
 
 
 def no_patch(files: OverlayFiles) -> LauncherError:

@@ -120,7 +120,8 @@ def variable_places(files: OverlayFiles, key: str, named: list[Source] | None) -
             there.append(LiteralPlace(number, own_key))
         holding = [name for name in envs if EnvFile(files.texts[name]).entry(own_key) is not None]
         there.extend(EnvPlace(name, own_key) for name in reversed(holding))
-        if not holding and own_key not in words:
+        # kustomize refuses a key that one generator has twice.
+        if not holding and own_key not in [*words, *(name for name, _ in _files(generator))]:
             could.extend(EnvPlace(name, own_key) for name in envs[:1])
             if not envs and isinstance(literals, CollectionNode):
                 could.append(LiteralPlace(number, own_key))
@@ -151,6 +152,10 @@ def _is_from(rendered: str, name: str) -> bool:
 def file_sources(files: OverlayFiles, named: list[Source]) -> Iterator[tuple[str, str]]:
     """Yield key and file of the variables whose value is a whole file's content, in the generators of the ConfigMaps named."""
     for _, generator, _ in _generators(files, "", named):
-        for word in texts(yamltext.child(generator, "files")):
-            key, equals, file = word.partition("=")
-            yield (key, file) if equals else (key.rpartition("/")[2], key)
+        yield from _files(generator)
+
+
+def _files(generator: Node) -> Iterator[tuple[str, str]]:
+    for word in texts(yamltext.child(generator, "files")):
+        key, equals, file = word.partition("=")
+        yield (key, file) if equals else (key.rpartition("/")[2], key)
