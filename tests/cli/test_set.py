@@ -341,7 +341,9 @@ def test_a_failure_while_writing_leaves_both_files_as_they_were(call: Call, monk
         real(descriptor)
 
     monkeypatch.setattr("mlops_launch.commands.overlay.files.os.fsync", fail_for_the_second_file)
-    assert call("set", MULTI_NODE, "--workers", "5", "IMAGE_TAG=0.2.0") == Ended(1, "", "Error: No space left on device: mlops.env\n")
+    assert call("set", MULTI_NODE, "--workers", "5", "IMAGE_TAG=0.2.0") == Ended(
+        1, "", "Error: No space left on device: mlops.env\n\nhint: make room, or name a place on another disk\n"
+    )
     assert content(Path()) == before
 
 
