@@ -65,6 +65,25 @@ def test_a_claim_that_nothing_provides_for(call: Call, world: World, folder: Pat
     assert "hint: set storageClassName in the claim (k8s/storage)" in ended.stderr
 
 
+@BOTH
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_node_that_stops_answering_while_it_prepares_a_pod(call: Call, world: World, folder: Path, overlay: str, readable: bool) -> None:
+    said = "Kubelet stopped posting node status."
+    ready = {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": said}
+    if readable:
+        world.api.create({"kind": "Node", "metadata": {"name": "node-1"}, "status": {"conditions": [ready]}}, None)
+
+    def status(pod: Json) -> Json:
+        world.api.change(pod, lambda o: o["spec"].__setitem__("nodeName", "node-1"))
+        return {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}]}
+
+    world.kubelet.stays = status
+    ended = run(call, overlay)
+    node = f"node node-1 of pod {pod_of(overlay)} does not answer: NodeStatusUnknown: {said}"
+    text = node if readable else f"pod {pod_of(overlay)} is being prepared: its node has not said more yet"
+    assert (ended.exit_code, f"Error: not started within 30 s: {text}\n" in ended.stderr) == (125, True), ended.stderr
+
+
 def failed(pod: Json, **fields: Any) -> Json:
     return {"phase": "Failed", "conditions": [{"type": "PodScheduled", "status": "True"}], **fields}
 

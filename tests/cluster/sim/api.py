@@ -49,6 +49,7 @@ CORE = (
     Kind("v1", "Pod", "pods"), Kind("v1", "ConfigMap", "configmaps"), Kind("v1", "Secret", "secrets"), Kind("v1", "Service", "services"),
     Kind("v1", "ServiceAccount", "serviceaccounts"), Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
     Kind("v1", "Event", "events"), Kind("v1", "Namespace", "namespaces", False), Kind("batch/v1", "Job", "jobs"),
+    Kind("v1", "Node", "nodes", False),
 )  # fmt: skip
 MPIJOB = Kind("kubeflow.org/v2beta1", "MPIJob", "mpijobs")
 REVIEW = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False)

@@ -16,6 +16,7 @@ from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError
 
 OURS_ONLY: Final = f"{PART_OF}={OURS}"
+NODE_AFTER_S: Final = 20.0  # of waiting, until the node of a placed pod is looked at
 
 
 def listing(cluster: Cluster, api_version: str, kind: str, namespace: str | None) -> str:
@@ -81,6 +82,17 @@ def old_jobs(cluster: Cluster, namespace: str | None, age: timedelta, now: datet
         LauncherError: they cannot be listed.
     """
     return [item for item in workloads(cluster, namespace) if (ended := state.ended_at(item)) is not None and now - moment(ended) > age]
+
+
+def nodes_of(cluster: Cluster, pods: list[Object], waited: float) -> list[Json]:
+    """Return the node of a pod that is placed and has not started for a while, or nothing: most users may not read nodes."""
+    names = [pod["spec"]["nodeName"] for pod in pods if pod["spec"].get("nodeName") and facts.started_at(pod) is None]
+    if not names or waited < NODE_AFTER_S:
+        return []
+    try:
+        return [cluster.get(f"/api/v1/nodes/{names[0]}")]
+    except LauncherError:
+        return []
 
 
 def related_events(cluster: Cluster, namespace: str, workload: Object, pods: list[Object]) -> list[Json]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError
-from mlops_launch.commands.cluster.jobs import OURS_ONLY, listing, pods_of, related_events, workload_of, workloads
+from mlops_launch.commands.cluster.jobs import OURS_ONLY, listing, nodes_of, pods_of, related_events, workload_of, workloads
 from mlops_launch.contract import ExitCode
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome
@@ -128,7 +128,7 @@ def status_of(cluster: Cluster, name: str | None) -> Job:
     except ApiError:
         events = []  # not allowed: the pods say something too
     waited = (now - moment(facts.created_at(item))).total_seconds()
-    return Job(item, pods, tuple(state.causes(item, pods, events, waited)), cluster.context, now)
+    return Job(item, pods, tuple(state.causes(item, pods, events, waited, nodes_of(cluster, pods, waited))), cluster.context, now)
 
 
 def all_jobs(cluster: Cluster, namespace: str | None) -> list[Job]:

@@ -50,19 +50,20 @@ def causes_of_events(events: Sequence[Object], own: Explain) -> list[Cause]:
     return list(dict.fromkeys(own(event) or _of_event(event) for event in reversed(warnings)))
 
 
-def causes_of_pods(pods: Sequence[Object], events: Sequence[Object], own: Explain) -> list[Cause]:
+def causes_of_pods(pods: Sequence[Object], events: Sequence[Object], own: Explain, nodes: Sequence[Object] = ()) -> list[Cause]:
     """Return what the pods wait for; a cause that no waiting heals first, since it explains more than a pod that has still to start.
 
     Args:
         pods: of the workload.
         events: as above.
         own: explains a pod that has started in the words of a kind.
+        nodes: that pods are on, as far as they may be read.
     """
     found: list[Cause] = []
     for pod in sorted(pods, key=lambda pod: (facts.created_at(pod), facts.name_of(pod))):
         if pod["metadata"].get("deletionTimestamp"):
             continue  # its controller replaces it
-        cause = _rejected(pod) or own(pod) or _of_pod(pod, events)
+        cause = _rejected(pod) or own(pod) or _of_node(pod, nodes) or _of_pod(pod, events)
         if cause is not None:
             found.append(cause)
     return sorted(found, key=lambda cause: not cause.final)
@@ -108,6 +109,18 @@ def _rejected(pod: Object) -> Cause | None:
     return _cause(row, who, evidence) if row else Cause(f"pod {who} has failed: {evidence}", _describe(who), final=True)
 
 
+def _of_node(pod: Object, nodes: Sequence[Object]) -> Cause | None:
+    """Return that the node of a pod that has not started is not ready: what the pod's status says is old then."""
+    name = pod["spec"].get("nodeName")
+    node: Object = next((node for node in nodes if facts.name_of(node) == name), {})
+    ready: Object = next((c for c in (node.get("status") or {}).get("conditions") or [] if c["type"] == "Ready"), {})
+    if not ready or ready.get("status") == "True" or facts.started_at(pod) is not None:
+        return None
+    what = "does not answer" if ready.get("status") == "Unknown" else "is not ready"
+    text = _joined(f"node {name} of pod {facts.name_of(pod)} {what}", _said(ready.get("reason")), _said(ready.get("message")))
+    return Cause(text, f"`kubectl describe node {name}` says since when", kind="node")
+
+
 def _of_pod(pod: Object, events: Sequence[Object]) -> Cause | None:
     who, status = facts.name_of(pod), pod.get("status") or {}
     own = [event for event in events if event["involvedObject"].get("uid") == facts.uid_of(pod)]
@@ -132,7 +145,7 @@ def _preparing(pod: Object) -> Cause:
     waiting = (facts.main_status(pod).get("state") or {}).get("waiting") or {}
     reason = _joined(_said(waiting.get("reason")), _said(waiting.get("message")))
     who = facts.name_of(pod)
-    return Cause(f"pod {who} is being prepared: {reason or 'not placed yet'}", _describe(who), kind="preparing")
+    return Cause(f"pod {who} is being prepared: {reason or 'its node has not said more yet'}", _describe(who), kind="preparing")
 
 
 def _unplaced(pod: Object, message: str, events: Sequence[Object]) -> Cause:

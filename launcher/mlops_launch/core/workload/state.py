@@ -63,7 +63,7 @@ def word_for(item: Object) -> str:
     return "running" if kind_of(item).is_running(item) else "waiting"
 
 
-def causes(item: Object, pods: Sequence[Object], events: Sequence[Object], waited: float) -> list[Cause]:
+def causes(item: Object, pods: Sequence[Object], events: Sequence[Object], waited: float, nodes: Sequence[Object] = ()) -> list[Cause]:
     """Return why a workload has not started, what matters most first.
 
     Args:
@@ -71,13 +71,14 @@ def causes(item: Object, pods: Sequence[Object], events: Sequence[Object], waite
         pods: its pods.
         events: of it, its pods and what its controller creates, oldest first.
         waited: seconds since it was applied.
+        nodes: that its pods are on, as far as they may be read.
     """
     kind = kind_of(item)
     if kind.is_suspended(item):
         return [cause_of_queue(item, events)]
     newest = max((facts.created_at(pod) for pod in pods), default="")
     current = [event for event in events if not _is_stale(event, newest)]
-    found = causes_of_events(current, kind.cause_of_event) + causes_of_pods(pods, events, kind.cause_of_pod)
+    found = causes_of_events(current, kind.cause_of_event) + causes_of_pods(pods, events, kind.cause_of_pod, nodes)
     return sorted(found, key=lambda cause: not cause.final) or kind.causes_of_silence(item, pods, waited)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.commands.cluster.follow.watch import Observer
-from mlops_launch.commands.cluster.jobs import related_events
+from mlops_launch.commands.cluster.jobs import nodes_of, related_events
 from mlops_launch.commands.runs.console import Console
 from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
@@ -55,7 +55,8 @@ class Startup:
         if now - self._asked < ASK_S and now - self._began < limit:
             return False
         self._asked = now
-        found = state.causes(workload, pods, self._events(workload, pods), now - self._began)
+        waited = now - self._began
+        found = state.causes(workload, pods, self._events(workload, pods), waited, nodes_of(self._cluster, pods, waited))
         if found:
             self._judge(found[0], len(found), now)
         if now - self._began > limit:
