@@ -11,7 +11,7 @@ FAST = ("--env", "MLOPS_TEST_STEPS=2", "--env", "MLOPS_TEST_STEP_S=0")
     ("code", "name", "state"),
     [
         (0, "success", "succeeded"), (66, "no data", "failed"), (78, "configuration", "failed"),
-        (143, "interrupted", "interrupted"), (255, "worker lost", "failed"),
+        (143, "interrupted", "stopped"), (255, "worker lost", "failed"),
     ],
 )  # fmt: skip
 def test_the_exit_code_passes_unchanged(run_local, call, multi_node, code, name, state):

@@ -11,7 +11,7 @@ from mlops_launch.commands.runs.archive import ArchivedRun
 from mlops_launch.commands.runs.listing import COLUMNS, RunStatus
 from mlops_launch.contract import ExitCode
 from mlops_launch.core.log.lines import Metrics
-from mlops_launch.core.record import BY_TIMEOUT, HINTS, MEMORY_HINT, RunRecord, exit_hint, exit_name, state
+from mlops_launch.core.record import BY_TIMEOUT, HINTS, MEMORY_HINT, STOPPED_HINT, RunRecord, exit_hint, exit_name, state
 from mlops_launch.core.workload.redaction import REDACTED, redact_object
 from mlops_launch.errors import LauncherError
 
@@ -37,14 +37,24 @@ def test_a_record_of_another_version_is_refused():
         ({}, False, "lost"),
         ({"exit_code": 0}, False, "succeeded"),
         ({"exit_code": 0, "stopped_by": BY_TIMEOUT}, False, "succeeded"),
-        ({"exit_code": 143}, False, "interrupted"),
-        ({"exit_code": 137, "stopped_by": BY_TIMEOUT}, False, "interrupted"),
+        ({"exit_code": 143, "saved": True}, False, "interrupted"),
+        ({"exit_code": 143}, False, "stopped"),
+        ({"exit_code": 137, "stopped_by": BY_TIMEOUT}, False, "stopped"),
         ({"exit_code": 66}, False, "failed"),
         ({"exit_code": 137}, False, "failed"),
     ],
 )
 def test_state(changes, alive, expected):
     assert state(RECORD.at(**changes), alive) == expected
+
+
+def test_interrupted_is_said_only_where_the_log_says_that_something_was_saved():
+    metrics, said = Metrics(), []
+    for line in (b"start comm=mpi4py", b"step=3/9 loss=0.5", b"stopped on request after step 3; the same command goes on from there"):
+        metrics.read(line)
+        said.append(state(RECORD.at(exit_code=143, saved=metrics.saved), False))
+    assert said == ["stopped", "stopped", "interrupted"]
+    assert exit_hint(143, saved=False) == STOPPED_HINT != exit_hint(143)
 
 
 def test_every_exit_code_of_the_contract_has_a_name_and_a_hint():

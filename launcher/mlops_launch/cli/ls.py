@@ -32,8 +32,9 @@ def command(
 ) -> None:
     """List the runs of the nearest .mlops folder, oldest first; with --cluster, the jobs in a cluster.
 
-    A state is running, succeeded, failed, interrupted (it saved and can resume), detached (it kept running in the
-    cluster), or lost (killed, no result). --context, --namespace and --all-namespaces imply --cluster.
+    A state is running, succeeded, failed, interrupted (stopped; it saved and can resume), stopped (nothing was
+    saved), detached (it kept running in the cluster), or lost (killed, no result).
+    --context, --namespace and --all-namespaces imply --cluster.
 
     \b
     Examples:

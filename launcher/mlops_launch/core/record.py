@@ -41,6 +41,7 @@ HINTS: Final[Mapping[int, str]] = {
     ExitCode.INTERRUPTED: "stopped when asked: the same command resumes from the newest checkpoint",
     ExitCode.WORKER_LOST: "a worker was lost: the same command resumes from the newest checkpoint",
 }
+STOPPED_HINT: Final = "stopped when asked, before anything was saved: the same command resumes from an earlier checkpoint, if there is one"
 MEMORY_HINT: Final = "use a smaller batch, fewer ranks, or more memory"
 
 
@@ -64,6 +65,7 @@ class RunRecord:
         step: the fields of the newest step line.
         evaluation: the fields of the newest evaluation line.
         result: the fields of the result line.
+        saved: it was asked to stop, and has said that it saved.
         engine: LOCAL or CLUSTER; what follows is known for a cluster only.
         namespace: where its objects are.
         context: the kubeconfig's, or None inside a pod.
@@ -88,6 +90,7 @@ class RunRecord:
     step: Mapping[str, Value] = field(default_factory=dict)
     evaluation: Mapping[str, Value] = field(default_factory=dict)
     result: Mapping[str, Value] = field(default_factory=dict)
+    saved: bool = False
     engine: str = LOCAL
     namespace: str | None = None
     context: str | None = None
@@ -135,14 +138,15 @@ _SHAPE: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("output", "ended", "stopped_by", "namespace", "context", "uid", "reason"), _TEXT),
     **dict.fromkeys(("pid", "pid_started"), (int,)),
     **dict.fromkeys(("step", "evaluation", "result"), (Mapping,)),
-    "exit_code": (int, type(None)), "out_of_memory": (bool,), "gaps": (list, tuple),
+    "exit_code": (int, type(None)), "out_of_memory": (bool,), "saved": (bool,), "gaps": (list, tuple),
 }  # fmt: skip
 
 
 def state(record: RunRecord, alive: bool) -> str:
     """Return the state of a run, a word.
 
-    `running`, `succeeded`, `interrupted`, `failed`; `lost`: its process is gone and left no result; `detached`: it went
+    `running`, `succeeded`, `failed`; `interrupted`: stopped on request, and saved; `stopped`: it has not said that it
+    saved, be it that there was nothing to save; `lost`: its process is gone and left no result; `detached`: it went
     on in the cluster when its follower left.
     """
     if record.stopped_by == BY_DETACHING:
@@ -151,7 +155,9 @@ def state(record: RunRecord, alive: bool) -> str:
         return "running" if alive else "lost"
     if record.exit_code == ExitCode.SUCCESS:
         return "succeeded"
-    return "interrupted" if record.stopped_by or record.exit_code == ExitCode.INTERRUPTED else "failed"
+    if record.stopped_by or record.exit_code == ExitCode.INTERRUPTED:
+        return "interrupted" if record.saved else "stopped"
+    return "failed"
 
 
 def exit_name(code: int, out_of_memory: bool = False) -> str:
@@ -172,8 +178,10 @@ def exit_name(code: int, out_of_memory: bool = False) -> str:
         return {LauncherExitCode.NO_RESULT: "no result", 126: "not executable", 127: "program not found"}.get(code, "unknown")
 
 
-def exit_hint(code: int, out_of_memory: bool = False) -> str | None:
+def exit_hint(code: int, out_of_memory: bool = False, saved: bool = True) -> str | None:
     """Return what to do after an exit code, or None when there is nothing to say."""
+    if code == ExitCode.INTERRUPTED and not saved:
+        return STOPPED_HINT
     if out_of_memory and code >= 128:
         return MEMORY_HINT
     return HINTS.get(code)

@@ -79,7 +79,7 @@ class RunStatus:
     def _hint(self) -> str | None:
         if self.state == "lost":
             return "mlops-launch was killed; the same command resumes from the newest checkpoint"
-        return None if self.record.exit_code is None else exit_hint(self.record.exit_code, self.record.out_of_memory)
+        return None if self.record.exit_code is None else exit_hint(self.record.exit_code, self.record.out_of_memory, self.record.saved)
 
 
 def look(run: ArchivedRun, host: Host) -> RunStatus:

@@ -149,7 +149,7 @@ def summarize(ended: Ended, console: Console) -> None:
     else:
         reason = f"\nreason: {record.reason}" if record.reason is not None else ""
         message = f"the training ended with exit code {code}: {exit_name(code, record.out_of_memory)}{reason}"
-        console.error(message, advice(record.reason) or exit_hint(code, record.out_of_memory))
+        console.error(message, advice(record.reason) or exit_hint(code, record.out_of_memory, record.saved))
     output = Path(record.output or "")
     if record.engine == LOCAL and record.output is not None and (output / contract.METRICS_FILE).exists():
         console.info(f"figures: {output / contract.METRICS_FILE}")

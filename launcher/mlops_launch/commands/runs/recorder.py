@@ -90,16 +90,20 @@ class Recorder:
                 self._metrics.read(line.rstrip(b"\n"))
                 if is_result(line) and not before:
                     self._display.show(Cut(lines=(line.rstrip(b"\n"),)), [False], {})
-        self.record = self.record.at(step=self._metrics.step, evaluation=self._metrics.evaluation, result=self._metrics.result)
+        self._note_figures()
 
     def _show(self, cut: Cut) -> None:
         steps = [self._metrics.read(line) for line in cut.lines]
         self._display.show(cut, steps, self._metrics.step)
-        self.record = self.record.at(step=self._metrics.step, evaluation=self._metrics.evaluation, result=self._metrics.result)
+        self._note_figures()
         now = time.monotonic()
         if any(steps) and now - self._written_at > RECORD_S:
             self.write(self.record)
             self._written_at = now
+
+    def _note_figures(self) -> None:
+        said = self._metrics
+        self.record = self.record.at(step=said.step, evaluation=said.evaluation, result=said.result, saved=said.saved)
 
     def write(self, record: RunRecord) -> None:
         """Write the record; a full disk is said and stops nothing."""

@@ -12,6 +12,7 @@ HELD: Final = 1 << 16  # bytes of a line whose end is waited for; a longer one s
 _STEP_PREFIX: Final = f"{STEP}=".encode()
 START_LINE: Final = f"{START} comm=".encode()  # how a training's first line begins
 _RESULT_PREFIX: Final = f"{RESULT} ".encode()
+_SAVED_PREFIX: Final = b"stopped on request after step "  # of common/training/loop.py
 _EVALUATION_PREFIX: Final = f"{EVALUATION} ".encode()
 _OURS: Final = (_STEP_PREFIX, _EVALUATION_PREFIX, _RESULT_PREFIX, f"{OUT_OF_MEMORY} ".encode())
 _STEPS: Final = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
@@ -84,12 +85,14 @@ class Metrics:
         evaluation: the fields of the newest evaluation line, over the validation images.
         result: the fields of the result line.
         started: a training's first line has come.
+        saved: it was asked to stop, and says that it has saved.
     """
 
     step: dict[str, Value] = field(default_factory=dict)
     evaluation: dict[str, Value] = field(default_factory=dict)
     result: dict[str, Value] = field(default_factory=dict)
     started: bool = False
+    saved: bool = False
 
     def read(self, line: bytes) -> bool:
         """Take in a line of the log, whatever is in it; return whether it was a step line."""
@@ -102,7 +105,9 @@ class Metrics:
                 self.step = {"step": 0, "steps": 0, **fields} | {"step": int(found[1]), "steps": int(found[2])}
                 return True
         elif line.startswith(START_LINE):
-            self.started = True
+            self.started, self.saved = True, False
+        elif line.startswith(_SAVED_PREFIX):
+            self.saved = True
         elif line.startswith(_EVALUATION_PREFIX):
             self.evaluation = typed_fields(line.decode(errors="replace"))
         elif is_result(line):
