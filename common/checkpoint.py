@@ -1,4 +1,4 @@
-"""Checkpoints: one file a step, replaced whole; the newest few that are whole stay, damaged ones are set aside."""
+"""Checkpoints: one file per step, replaced whole; the newest few that are whole stay, damaged ones are set aside."""
 
 from __future__ import annotations
 

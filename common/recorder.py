@@ -128,7 +128,7 @@ class Recorder:
 
 
 class SampleTrace:
-    """Writes the record numbers that this rank consumed, a JSON line a step, to a folder; does nothing without one."""
+    """Writes the record numbers that this rank consumed, one JSON line per step, to a folder; does nothing without one."""
 
     def __init__(self, folder: str, rank: int, size: int) -> None:
         self._path = Path(folder) / f"rank-{rank}-of-{size}.jsonl" if folder else None

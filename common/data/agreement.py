@@ -36,7 +36,7 @@ class Failure:
 def open_on_all_ranks(
     dataset_dir: str | Path, cache_dir: str, comm: Comm, *, classes: int | None, label_offset: int | None, log: Callable[[str], None]
 ) -> Dataset:
-    """Open the dataset on every rank, or fail on every rank; with a `cache_dir`, copied there first, once a host.
+    """Open the dataset on every rank, or fail on every rank; with a `cache_dir`, copied there first, once per host.
 
     Every rank must call it: each tells all the others its data's identity, or why it has none, in one gather. No rank
     can wait here for one that has failed.

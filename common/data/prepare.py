@@ -5,7 +5,7 @@
     python3 common/data/prepare.py fashion-mnist [--source DIR] [--output DIR]
     python3 common/data/prepare.py folder SOURCE [--output DIR] [--validation-fraction F] [--skip-broken]
 
-A call that was interrupted resumes where it stopped when it is repeated; a finished dataset is left alone. stdout gets one
+A call that was interrupted resumes where it stopped when it is repeated; a finished dataset is not touched. stdout gets one
 line, `result …`; progress and errors go to stderr. Exit codes: 0, or those of `mlops_launch.contract.ExitCode`.
 """
 

@@ -36,7 +36,7 @@ SHARD_BYTES: Final = 128 << 20
 def write_dataset(source: Source, output: Path, *, force: bool, skip_broken: bool, threads: int, log: Callable[[str], None]) -> Manifest:
     """Write the dataset of `source` to the folder `output`, or what is missing of it, and return its manifest.
 
-    A dataset that is there already is left alone, and log says so. Of an unfinished one the shards whose checksums fit
+    A dataset that is there already is not touched, and log says so. Of an unfinished one the shards whose checksums fit
     are kept. `force` writes over another dataset.
 
     Raises TrainingError: CANNOT_CREATE for a folder that cannot be written or holds something else, IO_ERROR for a full

@@ -195,7 +195,7 @@ class Launcher:
                     view = view[os.write(file, view) :]
             except OSError as error:
                 del self.outputs[name]
-                _say(f"Warning: cannot write the log, the training goes on: {name}: {error.strerror}")
+                _say(f"Warning: cannot write the log, the training continues: {name}: {error.strerror}")
 
     def _repeat_memory_kills(self) -> bool:
         # On one machine there is no worker to wait for.

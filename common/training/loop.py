@@ -194,7 +194,7 @@ class Training:
     def stopped(self, step: int) -> ExitCode:
         """Say that the training was asked to stop, wait until every rank is here, and return the exit code."""
         if self.comm.rank == 0:
-            talk(f"stopped on request after step {step}; the same command goes on from there")
+            talk(f"stopped on request after step {step}; the same command resumes from there")
         # Horovod: rank 0 has saved; leave together, since the first rank to end gets the others killed.
         self.comm.barrier()
         return ExitCode.INTERRUPTED

@@ -47,7 +47,7 @@ def run(model: Model, argv: Sequence[str]) -> int:
     except TrainingError as error:
         return fail(error, comm)
     except OSError as error:
-        return fail(io_error(error, "go on"), comm)
+        return fail(io_error(error, "continue"), comm)
     except Exception:
         # A defect of ours on one rank must not leave the others waiting.
         traceback.print_exc()

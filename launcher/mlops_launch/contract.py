@@ -110,7 +110,7 @@ def _format_value(value: Value) -> str:
 
 
 def parse_fields(line: str) -> dict[str, str]:
-    """Return the key=value pairs of a log line, values as text; words without `=` are passed over.
+    """Return the key=value pairs of a log line, values as text; words without `=` are skipped.
 
     >>> parse_fields('result top1=0.9806 host="a b"')
     {'top1': '0.9806', 'host': 'a b'}

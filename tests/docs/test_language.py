@@ -1,7 +1,8 @@
-"""The pages use each term once and for one thing: phrases that were retired stay out. docs/concepts/glossary.md has the terms."""
+"""Pages, messages and docstrings use each term for one thing: retired phrases stay out. docs/concepts/glossary.md has the terms."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -14,6 +15,11 @@ PAGES = sorted(
     name
     for name in subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     if not name.startswith("tests/")
+)
+MODULES = sorted(
+    name
+    for name in subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    if name.startswith(("launcher/", "common/", "models/"))
 )
 # A retired phrase and what is written in its place.
 RETIRED = {
@@ -43,6 +49,14 @@ def findings(text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_has_no_retired_phrase(page: str) -> None:
     assert findings((ROOT / page).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_text_of_the_program_has_no_retired_phrase(module: str) -> None:
+    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    # The key of `ls --cluster --json` is what its first schema calls it.
+    assert [found for text in texts if text != "trainings" for found in findings(text)] == []
 
 
 @pytest.mark.parametrize("line", ["all trainings", "it goes on here", "8 GPUs a worker", "waits for ever", "the seed's files"])

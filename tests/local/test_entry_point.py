@@ -164,7 +164,7 @@ def test_a_full_disk_is_said_once_and_does_not_stop_the_command(enter, tmp_path)
     (tmp_path / "launcher.log").symlink_to("/dev/full")
     out, errors = enter("for i in 1 2 3; do echo $i; sleep 0.05; done; exit 9", tmp_path).communicate(timeout=30)
     assert out == b"1\n2\n3\n"
-    warning = f"Warning: cannot write the log, the training goes on: {tmp_path / 'launcher.log'}: No space left on device\n"
+    warning = f"Warning: cannot write the log, the training continues: {tmp_path / 'launcher.log'}: No space left on device\n"
     assert errors.decode() == warning
 
 
@@ -187,7 +187,7 @@ def test_a_closed_stdout_does_not_stop_the_command(enter, tmp_path):
     (tmp_path / "go").touch()
     assert process.wait(30) == 5
     assert (tmp_path / "launcher.log").read_text() == "one\ntwo\n"
-    assert process.stderr.read().decode() == "Warning: cannot write the log, the training goes on: stdout: Broken pipe\n"
+    assert process.stderr.read().decode() == "Warning: cannot write the log, the training continues: stdout: Broken pipe\n"
     process.stdout = None
 
 

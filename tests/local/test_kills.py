@@ -1,4 +1,4 @@
-"""SIGKILL at any place leaves no process behind, and the same command goes on from the newest checkpoint."""
+"""SIGKILL at any place leaves no process behind, and the same command resumes from the newest checkpoint."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _choose(known: dict[str, dict[str, Any]], current: str | None, asked: str | 
 
 
 def _complaints() -> list[str]:
-    """Return a list that gets what the client logs: when a plugin for credentials fails, it says so there only, and goes on."""
+    """Return a list that gets what the client logs: when a plugin for credentials fails, it says so there only, and continues."""
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(" ".join(record.getMessage().split()))  # type: ignore[method-assign]

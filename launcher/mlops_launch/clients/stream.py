@@ -1,4 +1,4 @@
-"""The body of an answer that may go on for hours: a log that is followed, a watch."""
+"""The body of an answer that may last for hours: a log that is followed, a watch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CHUNK = 1 << 18  # bytes
 
 
 class Stream:
-    """The body of an answer that may go on for hours."""
+    """The body of an answer that may last for hours."""
 
     def __init__(self, response: Any) -> None:
         self._response = response

@@ -24,7 +24,7 @@ def where(archive: Archive, host: Host, name: str | None, time: str | None, aske
     """Return the archived run that is meant, or the place in a cluster where to look.
 
     A cluster that is named is asked. Else it is the newest archived run that is running, or the newest, of that name: a local one, one
-    that has ended, or one that `mlops-launch run` is following in another terminal. One that went on alone is looked up
+    that has ended, or one that `mlops-launch run` is following in another terminal. One that nobody follows is looked up
     in its cluster, and so is a name that the archive does not know.
 
     Args:

@@ -3,7 +3,7 @@
 kustomize (`api/kv/kv.go`) cuts at newlines, drops one carriage return before it, a byte order mark in front of the
 file and white space in front of a line; it passes over empty lines and lines that start with `#`. Quotes, `export`,
 white space around `=` and a comment behind a value all stay in the key or the value. A line without `=` is a key with
-an empty value, a line without a key is passed over.
+an empty value, a line without a key is skipped.
 """
 
 from __future__ import annotations
