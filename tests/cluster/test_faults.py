@@ -1,11 +1,14 @@
 """Whole runs through random schedules of faults: the exit code is the training's, no line is lost unsaid, nothing hangs.
 
-MLOPS_SCHEDULES is the number of schedules: 200 by default, 2,000 with HYPOTHESIS_PROFILE=ci. They are the same ones each time, unless
-MLOPS_RANDOM is set. MLOPS_SHRINK takes a failing one apart.
+A schedule is drawn from its number alone. The numbers are 0, 1, 2, … below MLOPS_SCHEDULES, which is 200 by default and 2,000 with
+HYPOTHESIS_PROFILE=ci, and those that have failed once: the same ones in each run, on each machine, whatever the code has become.
+Hypothesis would not do that: it takes constants of the code under test for inputs. MLOPS_RANDOM draws as many other numbers;
+MLOPS_SCHEDULE=NUMBER runs one alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -17,8 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, seed, settings
-from hypothesis import strategies as st
 
 from mlops_launch.commands.cluster import run as cluster_run
 from mlops_launch.commands.overlay.planning import checked_plan
@@ -28,14 +29,17 @@ from mlops_launch.commands.runs.loop import run as run_loop
 from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.errors import LauncherError
+from tests.cluster.sim.clock import Stuck
 from tests.cluster.sim.faults import ANSWERS, BLOWS, TARGETS, Blow, Scheduled, Window
 from tests.cluster.sim.nodes import OOM, Script
 from tests.cluster.sim.world import MULTI, ROOT, SINGLE, World
 
 IN_CI: Final = os.environ.get("HYPOTHESIS_PROFILE") == "ci"
 SCHEDULES: Final = int(os.environ.get("MLOPS_SCHEDULES", 2000 if IN_CI else 200))
+# The end of a retried pod was timed from the end of the try before it, so that its log was not waited for (three of them);
+# a late watch showed the end of a worker, not the start of the launcher.
+ONCE_FAILED: Final = (28919, 679497, 25214083, 651854684014074368)
 PARTS: Final = 8  # of them, so that two processes can share the work
-PHASES: Final = [Phase.generate, *([Phase.shrink] if "MLOPS_SHRINK" in os.environ else [])]  # a shrunk schedule takes minutes
 UNKNOWN: Final = (143, 255)  # how a run ends when its pod went before anybody could look
 
 # What may happen to the pods: seconds after the job was applied, and what.
@@ -225,19 +229,31 @@ def _missing(lines: Sequence[bytes], shown: Sequence[bytes]) -> list[int]:
     return missing
 
 
+def numbers() -> list[int]:
+    """The numbers of the schedules to run."""
+    if "MLOPS_SCHEDULE" in os.environ:
+        return [int(os.environ["MLOPS_SCHEDULE"])]
+    if "MLOPS_RANDOM" in os.environ:
+        return [random.SystemRandom().getrandbits(64) for _ in range(SCHEDULES)]
+    return [*range(SCHEDULES), *ONCE_FAILED]
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_run_comes_through_any_schedule_of_faults(
     part: int, plans: dict[str, Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @settings(max_examples=max(1, SCHEDULES // PARTS), deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=PHASES)
-    @given(st.integers(0, 2**64 - 1))
-    def run(number: int) -> None:
-        schedule = schedule_of(number)
-        note(str(schedule))
+    for number in numbers()[part::PARTS]:
+        schedule, said = schedule_of(number), "it has not ended"
         shutil.rmtree(tmp_path / ".mlops", ignore_errors=True)
-        world, result = execute(schedule, plans[schedule.overlay], tmp_path, monkeypatch)
-        note(result.stderr)
-        note(f"exit codes {world.kubelet.codes}, result {result.code}, {result.seconds:.1f} s")
-        check(schedule, world, result)
+        try:
+            world, result = execute(schedule, plans[schedule.overlay], tmp_path, monkeypatch)
+            said = f"exit codes {world.kubelet.codes}, result {result.code}, {result.seconds:.1f} s\n{result.stderr}"
+            check(schedule, world, result)
+        except (Exception, Stuck) as error:
+            raise AssertionError(f"MLOPS_SCHEDULE={number}: {error}\n{schedule}\n{said}") from error
 
-    (run if "MLOPS_RANDOM" in os.environ else seed(part)(run))()
+
+def test_the_schedules_are_the_same_ones_everywhere() -> None:
+    """Another digest is right only when `schedule_of` was changed on purpose."""
+    drawn = "\n".join(str(schedule_of(number)) for number in range(2000))
+    assert hashlib.sha256(drawn.encode()).hexdigest() == "f3129e555ce9c50b3aca5369c3398171510391769335e0a494de728f185cda53"
