@@ -62,6 +62,15 @@ def test_the_exit_code_is_the_trainings(call: Call, world: World, folder: Path, 
     assert (record["exit_code"], record["out_of_memory"]) == (code, False)
 
 
+def test_a_training_whose_start_a_late_watch_has_not_shown_is_not_deleted(call: Call, world: World) -> None:
+    world.api.lag, world.times.pull = 20.0, 5.0
+    # The worker's end is shown 4 s before the launcher's start, and both after they have happened.
+    world.host.after(7.0, lambda: world.kubelet.evict(world.api.get("Pod", "resnet50v1-5-worker-0") or {}))
+    ended = call("run", MULTI)
+    assert (ended.exit_code, ended.stdout.splitlines()) == (0, LINES)
+    assert world.api.get("MPIJob", "resnet50v1-5") is not None
+
+
 def test_only_the_result_is_printed_when_asked(call: Call) -> None:
     assert call("run", MULTI, "--quiet").stdout == LINES[-1] + "\n"
 

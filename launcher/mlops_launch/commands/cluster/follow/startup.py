@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.commands.cluster.follow.watch import Observer
 from mlops_launch.commands.cluster.jobs import nodes_of, related_events
@@ -41,6 +43,16 @@ class Startup:
         Raises:
             NotStarted: it cannot start, or the time is over; the message is the cause.
         """
+        try:
+            return self._look(limit)
+        except NotStarted:
+            # A late watch may show a worker's end before the start of what trains, which must not be deleted: look at what there is now.
+            with suppress(LauncherError):
+                self._observer.refresh()
+            self._asked = float("-inf")
+            return self._look(limit)
+
+    def _look(self, limit: float) -> bool:
         workload, pods = self._observer.workload, self._observer.pods
         if workload is None or state.has_started(workload, pods):
             return True
