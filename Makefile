@@ -15,6 +15,8 @@ DEMO_COMM ?=
 RING ?= tests/e2e
 # More arguments for pytest: make test TESTS='tests/unit -k envfile'
 TESTS ?=
+# How many tests run at a time: make test JOBS=0 runs them in this process.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test coverage e2e bench lint format lock goldens wheel image clean
@@ -29,7 +31,7 @@ demo: venv ## Train ResNet-50 v1.5 on real images, here, with two Horovod ranks
 	@tools/demo $(OVERLAY) $(DIGITS) $(WORK)/demo $(DEMO_COMM)
 
 test: venv ## Run every test that needs no cluster
-	@python -m pytest $(TESTS)
+	@python -m pytest -n $(JOBS) --durations=20 $(TESTS)
 
 coverage: venv ## Print which lines of the cluster half tests/cluster and tests/unit do not run
 	@mkdir -p $(WORK) && rm -f $(WORK)/coverage*
