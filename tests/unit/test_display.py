@@ -43,6 +43,21 @@ class Screen:
 
 
 @pytest.mark.parametrize("terminal", [False, True])
+def test_a_silent_start_says_what_is_going_on_until_the_first_line(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, now = Screen(terminal), [100.0]
+    monkeypatch.setattr("mlops_launch.commands.runs.display.time.monotonic", lambda: now[0])
+    for _ in range(40):
+        screen.display.silent("starting")
+        now[0] += 0.2
+    waited = b"".join(b"\r\x1b[Kstarting, %d s" % second for second in (3, 4, 5, 6, 7)) if terminal else b""
+    assert screen.file.getvalue() == waited
+    shown = waited + (b"\r\x1b[K" if terminal else b"") + b"start\n"
+    assert screen.feed(b"start\n") == shown
+    screen.display.silent("starting")
+    assert screen.end() == shown
+
+
+@pytest.mark.parametrize("terminal", [False, True])
 def test_a_bar_is_shown_as_it_comes(terminal: bool) -> None:
     screen = Screen(terminal)
     assert screen.feed(b" 10%|#  |\r") == b" 10%|#  |\r"

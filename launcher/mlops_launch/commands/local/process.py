@@ -22,9 +22,17 @@ DRAIN_S = 1.0  # for output after the program's end
 
 
 class Program:
-    """One program; an interrupt asks it to save and stop, a second Ctrl-C kills it."""
+    """One program; an interrupt asks it to save and stop, a second Ctrl-C kills it.
 
-    def __init__(self, processes: Processes, stop: Stop, console: Console) -> None:
+    Args:
+        processes: see whom it has started, and end them.
+        stop: whether it was asked to stop.
+        console: takes talk.
+        tick: called several times a second while it runs.
+    """
+
+    def __init__(self, processes: Processes, stop: Stop, console: Console, tick: Callable[[], None] = lambda: None) -> None:
+        self._tick = tick
         self._processes = processes
         self._stop = stop
         self._console = console
@@ -84,6 +92,7 @@ class Program:
 
     def _watch_clock(self) -> None:
         now = time.monotonic()
+        self._tick()
         while self._unsaid:
             self._console.info(self._unsaid.pop(0))
         if self._stop.is_due(now):

@@ -15,6 +15,7 @@ from mlops_launch.core.log.progress import progress_line
 from mlops_launch.core.printable import one_line
 
 REDRAW_S = 0.1
+SILENT_S = 3.0  # without a line, before what is going on is said
 _CLEAR = "\r\x1b[K"
 
 
@@ -29,6 +30,8 @@ class Display:
         self._drawn = False
         self._inside = False  # a line of the log has begun and not ended
         self._broken = False
+        self._waits_since: float | None = None  # until the first line
+        self._spoken = False
         self.console = Console(self._say)  # talk, which takes the line of progress away
 
     def show(self, cut: Cut, steps: Sequence[bool], step: Mapping[str, Value]) -> None:
@@ -39,6 +42,7 @@ class Display:
             steps: for each whole line, whether it is a step line; a terminal shows those as progress.
             step: the newest step's fields.
         """
+        self._spoken = True
         lines = [line for line, is_step in zip(cut.lines, steps, strict=True) if not (is_step and self._streams.terminal)]
         if self._streams.quiet:
             cut, lines = Cut(), [line for line in lines if is_result(line)]
@@ -48,8 +52,20 @@ class Display:
         if lines and not cut.opened and is_result(lines[-1]):
             self._held = lines.pop()
         self._write(cut.rest + b"".join(line + b"\n" for line in lines) + cut.opened)
+        if self._drawn and not step and not self._inside:
+            self.end()
         if self._streams.terminal and step and not self._broken and not self._inside:
             self._draw(step)
+
+    def silent(self, what: str) -> None:
+        """Say on a terminal what is going on while nothing has come yet; called again and again."""
+        now = time.monotonic()
+        self._waits_since = now if self._waits_since is None else self._waits_since
+        seconds = now - self._waits_since
+        if self._spoken or not self._streams.terminal or seconds < SILENT_S or self._drawn and now - self._drawn_at < 1.0:
+            return
+        self._talk(_CLEAR + f"{what}, {seconds:.0f} s"[: shutil.get_terminal_size().columns - 1])
+        self._drawn, self._drawn_at = True, now
 
     def end(self) -> None:
         """Take the line of progress away."""
