@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from dataclasses import dataclass
 
 from mlops_launch.clients.cluster import Cluster, Json
@@ -78,8 +80,16 @@ def require_place(cluster: Cluster, planned: Submission) -> None:
             if claim is not None and cluster.find(cluster.path("v1", "PersistentVolumeClaim", claim, namespace)) is None:
                 raise LauncherError(
                     f"no such claim in namespace {namespace}: {claim}",
-                    f"create it once: `kubectl -n {namespace} apply -k k8s/storage/default`, or name another in the overlay",
+                    f"name another in the overlay, or create it once:\n{claim_command(namespace, claim)}",
                 )
+
+
+def claim_command(namespace: str, claim: str) -> str:
+    """Return a line that creates a claim when it is pasted into a shell, in any folder; as `k8s/storage/default` has it."""
+    size = "20Gi" if claim == "outputs" else "100Gi"
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    item = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": claim}, "spec": spec}
+    return f"echo {shlex.quote(json.dumps(item))} | kubectl -n {shlex.quote(namespace)} apply -f -"
 
 
 def make_room(cluster: Cluster, planned: Submission, replace: bool, console: Console) -> None:
