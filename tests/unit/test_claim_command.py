@@ -16,7 +16,7 @@ STORAGE = Path(__file__).resolve().parents[2] / "k8s/storage/default"
 
 @pytest.mark.parametrize("claim", ["datasets", "outputs"])
 def test_it_gives_kubectl_the_claim_of_the_storage_folder(tmp_path: Path, claim: str) -> None:
-    (tmp_path / "kubectl").write_text('#!/bin/sh\necho "$@" >arguments\ncat >object\n')
+    (tmp_path / "kubectl").write_text('#!/bin/sh\nprintf "%s\\n" "$*" >arguments\ncat >object\n')
     (tmp_path / "kubectl").chmod(0o755)
     subprocess.run(["sh", "-c", claim_command("team-a", claim)], cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
     assert (tmp_path / "arguments").read_text() == "-n team-a apply -f -\n"
