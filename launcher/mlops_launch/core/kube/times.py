@@ -35,11 +35,11 @@ def seconds_of(duration: str) -> float | None:
 
 
 def short(seconds: float) -> str:
-    """Return a duration in the largest unit that there are two of.
+    """Return a duration in the largest unit that there are two of, or that it is exactly.
 
     >>> [short(seconds) for seconds in (0, 119, 120, 7199, 7200, 200000)]
     ['0s', '119s', '2m', '119m', '2h', '2d']
     """
     whole = max(0, int(seconds))
-    unit, size = next(((unit, size) for unit, size in reversed(_UNITS.items()) if whole >= 2 * size), ("s", 1))
+    unit, size = next(((unit, size) for unit, size in reversed(_UNITS.items()) if whole >= 2 * size or whole == size), ("s", 1))
     return f"{whole // size}{unit}"
