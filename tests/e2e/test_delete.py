@@ -104,7 +104,7 @@ def test_gc_takes_what_has_ended_long_ago_and_nothing_else(launch: Launcher, tmp
     assert launch("run", str(workloads.mpi_job(tmp_path / "ended", "pass"))).code == 0
     before = launch.listing()
     running(launch, workloads.pod(tmp_path / "runs", SLEEP, name="runs"), "runs")
-    assert launch("gc", "--older-than", "1h").stderr == "nothing ended longer than 1h ago\n"
+    assert launch("gc", "--older-than", "1h").stderr == "no job ended more than 1h ago\n"
     time.sleep(2)
     assert launch("gc", "--older-than", "1s", "--dry-run").stdout == f"would delete MPIJob small in namespace {launch.namespace}\n"
     assert "mpijob.kubeflow.org/small" in launch.listing()

@@ -38,7 +38,6 @@ def command(
     from mlops_launch.commands.cluster.remove import remove
     from mlops_launch.core.kube import objects as facts
     from mlops_launch.core.kube import ownership
-    from mlops_launch.core.kube.times import short
 
     cluster = clients_of(context).connect(kube_context, namespace)
     found = old_jobs(cluster, None if all_namespaces else cluster.namespace, timedelta(seconds=older_than), cluster.host.now())
@@ -56,6 +55,12 @@ def command(
     for line in warnings:
         console().warn(line)
     if not found:
-        note(f"no job ended more than {short(older_than)} ago")
+        note(f"no job ended more than {_in_words(older_than)} ago")
     if left:
         context.exit(1)
+
+
+def _in_words(seconds: float) -> str:
+    """Return a duration in the largest unit that fits it exactly: 1h, 2d, 90s."""
+    units = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+    return next((f"{seconds / size:.0f}{unit}" for unit, size in units.items() if seconds and seconds % size == 0), f"{seconds:g}s")
