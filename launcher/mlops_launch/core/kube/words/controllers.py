@@ -37,7 +37,7 @@ CLAIMS: Final = (
     Words(
         "VolumeMismatch", "volume fit", "the claim of pod {who} does not fit the volume that it names", "correct volumeName, size or modes",
     ),
-    Words("ClaimLost", "claim lost", "pod {who} needs a claim whose volume is gone", "delete the claim and make it again (k8s/storage)"),
-    Words("ClaimMisbound", "claim lost", "another claim has the volume of pod {who}", "delete the claim and make it again (k8s/storage)"),
+    Words("ClaimLost", "claim lost", "pod {who} needs a claim whose volume is gone", "delete the claim and create it again (k8s/storage)"),
+    Words("ClaimMisbound", "claim lost", "another claim has the volume of pod {who}", "delete the claim and create it again (k8s/storage)"),
     Words("FailedBinding", "claim", "pod {who} waits for its claim", "`kubectl describe pvc` says why"),
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Final
 from mlops_launch.admission import Words, lookup
 
 _ROOM: Final = "ask for less with `mlops-launch set`, or wait for a node"
-_CLAIM: Final = "`kubectl describe pvc` says why; make the claim (k8s/storage), or correct its name"
+_CLAIM: Final = "`kubectl describe pvc` says why; create the claim (k8s/storage), or correct its name"
 _VOLUME: Final = "`kubectl describe pvc` names the volume"
 _GANG: Final = "the scheduler places all pods of the job together: it waits until all of them fit; ask for fewer workers, or wait"
 _PATCH: Final = "in the overlay's patch file"
@@ -39,11 +39,11 @@ WHOLE: Final = (
 PARTS: Final = (
     Words(
         "is being deleted", "claim deleted", "pod {who} needs a claim that is being deleted",
-        "wait until it is gone and make it again (k8s/storage), or name another claim",
+        "wait until it is gone and create it again (k8s/storage), or name another claim",
     ),
     Words(
         "bound to non-existent", "claim lost", "pod {who} needs a claim whose volume is gone",
-        "delete the claim and make it again (k8s/storage); its data went with the volume",
+        "delete the claim and create it again (k8s/storage); its data went with the volume",
     ),
     Words("unbound immediate", "claim", "pod {who} waits for its claim", _CLAIM),
     Words(
