@@ -184,6 +184,7 @@ class TrainingFollower:
                 started = facts.started_at(pod) if mark is None else None
                 container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started, watched=not self._again)
                 if self._torn:
+                    self._torn = False  # also when nothing comes of the next log
                     yield b"\n"
                 follower = Follower(self._cluster, container, partial(self._look, uid), begin=mark)
                 self._cluster.host.start_thread("log", partial(self._read_log, follower))
