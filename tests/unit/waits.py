@@ -142,7 +142,7 @@ MATRIX = [
     at("A11", scheduler, "3 node(s) didn't match pod anti-affinity rules.", kind="anti-affinity", advice="podAntiAffinity"),
     at("A12", scheduler, _SPREAD, kind="spread", advice="--show-labels"),
     at("A13", scheduler, "3 node(s) didn't have free ports for the requested pod ports.", kind="port", advice="hostPort"),
-    at("A14", alone, 'persistentvolumeclaim "datasets" not found.', kind="claim", advice="make the claim"),
+    at("A14", alone, 'persistentvolumeclaim "datasets" not found.', kind="claim", advice="create the claim"),
     at("A15", scheduler, "pod has unbound immediate PersistentVolumeClaims.", kind="claim", advice="describe pvc"),
     at("A16", alone, 'persistentvolumeclaim "datasets" is being deleted.', kind="claim deleted", advice="wait until it is gone"),
     at("A17", alone, 'persistentvolumeclaim "d" bound to non-existent persistentvolume "p".', kind="claim lost", advice="delete the claim"),
