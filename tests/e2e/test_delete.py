@@ -58,7 +58,7 @@ def test_what_another_running_training_uses_stays_until_that_one_goes(launch: La
     running(launch, second, "two")
     deleted = launch("delete", str(second))
     assert deleted.code == 0
-    assert "kept, another training uses it: ServiceAccount mlops" in deleted.stderr
+    assert "kept, another job uses it: ServiceAccount mlops" in deleted.stderr
     assert json.loads(launch("status", "one", "--json").stdout)["state"] == "running"
     assert launch("delete", str(first)).code == 0
     assert launch.listing() == before
