@@ -43,6 +43,9 @@ e2e: venv ## Make a real cluster from packages and run the tests that need one (
 	@[ -n "$$E2E_KUBECONFIG" ] || python -m tests.e2e.cluster build
 	@python -m pytest $(RING) --e2e --durations=10 $(TESTS)
 
+full: export E2E_FULL := 1
+full: e2e ## As `make e2e`, with the tests that take minutes and measure
+
 bench: venv ## Time the launcher and the training beside references; a few minutes
 	@python tools/bench.py
 

@@ -20,6 +20,7 @@ from tests.e2e.overlays import UID, Site, make_site, remove_site, set_up_loader
 
 HERE = Path(__file__).parent
 REASON = "the e2e ring is off: --e2e or E2E=1 (root, Go 1.26, Debian 12), or E2E_KUBECONFIG=FILE for any cluster"
+FULL_REASON = "only `make full`, or E2E_FULL=1, runs this one: it takes minutes and measures"
 FAILED = pytest.StashKey[bool]()
 DIGITS = "/srv/mlops/digits"
 
@@ -29,6 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("E2E_FULL") != "1":
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason=FULL_REASON))
     # Without this folder on the command line its option is unknown to pytest.
     if config.getoption("--e2e", default=False) or os.environ.get("E2E") == "1" or os.environ.get("E2E_KUBECONFIG"):
         return

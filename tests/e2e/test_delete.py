@@ -114,6 +114,7 @@ def test_gc_takes_what_has_ended_long_ago_and_nothing_else(launch: Launcher, tmp
     assert [name for name in before if "small" in name and name in launch.listing()] == []
 
 
+@pytest.mark.full
 def test_500_workers_are_shown_and_deleted_as_fast_as_kubectl_does(cluster: Cluster, launch: Launcher, tmp_path: Path) -> None:
     operators.start_kwok(cluster, nodes=10)
     try:
