@@ -171,6 +171,8 @@ class Interrupts:
             sys.meta_path.remove(self)
             os.kill(os.getpid(), signal.SIGINT)
 
+# A shell's background job, as CI may be one, hands an ignored SIGINT on to what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Interrupts())
 runpy.run_module("mlops_launch", run_name="__main__", alter_sys=True)
 """
