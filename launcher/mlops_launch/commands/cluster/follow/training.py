@@ -204,29 +204,28 @@ class TrainingFollower:
             self._items.put(end)
 
     def _come(self) -> Iterator[Piece | Place]:
-        """Yield what has come, for a moment."""
-        try:
-            item = self._items.get(timeout=TICK_S)
-            for _ in range(QUEUED):
-                assert self._following is not None
-                match item:
-                    case None:
-                        self._read.add(self._following)
-                        self._following = None
-                        return
-                    case Mark():
-                        yield Place(tuple(self._read), self._following, item)
-                    case ApiError():
-                        self.unreadable = True
-                        self._console.warn(f"the log cannot be read: {item.message}")
-                    case LauncherError():
-                        raise item
-                    case _:
-                        self._torn = not item.endswith(b"\n") if isinstance(item, bytes) else self._torn
-                        yield item
-                item = self._items.get_nowait()
-        except queue.Empty:
-            pass
+        """Yield what has come, for a moment: no more than the queue holds, since the clock and the signals are watched in between."""
+        for number in range(QUEUED):
+            try:
+                item = self._items.get_nowait() if number else self._items.get(timeout=TICK_S)
+            except queue.Empty:
+                return
+            assert self._following is not None
+            match item:
+                case None:
+                    self._read.add(self._following)
+                    self._following = None
+                    return
+                case Mark():
+                    yield Place(tuple(self._read), self._following, item)
+                case ApiError():
+                    self.unreadable = True
+                    self._console.warn(f"the log cannot be read: {item.message}")
+                case LauncherError():
+                    raise item
+                case _:
+                    self._torn = not item.endswith(b"\n") if isinstance(item, bytes) else self._torn
+                    yield item
 
     def _look(self, uid: str) -> str:
         pod = self._observer.pod(uid)
