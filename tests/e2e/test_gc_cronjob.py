@@ -51,8 +51,8 @@ def test_the_cron_job_deletes_what_has_ended_and_nothing_else(site: Site, launch
     words = README.read_text().split("```sh\n")[1].split("```")[0]
     log = site.shell(words.replace("team-a", site.namespace))
     assert [line for line in log.splitlines() if line.startswith(("deleted ", "still there: "))] == [
-        f"deleted Pod single in namespace {site.namespace}",
         f"deleted MPIJob ended in namespace {site.namespace}",
+        f"deleted Pod single in namespace {site.namespace}",
     ]
     assert json.loads(launch("status", "runs", "--json").stdout)["state"] == "running"
 
