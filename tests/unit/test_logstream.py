@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mlops_launch.core.log import stream as logstream
 from mlops_launch.core.log.pieces import Gap, Mark, Piece
+from mlops_launch.core.log.places import REMEMBERED, Places
 from mlops_launch.core.log.stream import LogStream
 from tests.unit.logs import WRITES, Clock, judge, line, stamp
 
@@ -321,3 +322,14 @@ def test_a_million_lines_take_no_longer_than_kubectl_needs() -> None:
     for _ in range(500):
         log.feed(chunk)
     assert time.process_time() - begun < 2.0
+
+
+def test_a_rotation_that_the_log_has_not_reached_costs_nothing_however_much_has_been_read() -> None:
+    """It is looked for with every piece; a reader slower than the kubelet would fall behind for good."""
+    places = Places()
+    for number in range(REMEMBERED):
+        line = f"2026-01-01T00:00:{number // 1000:02}.{number % 1000:09}Z x".encode()
+        places.add(line, line)
+    begun = time.process_time()
+    assert {places.rotated("2026-01-01T00:01:00.000000000Z") for _ in range(REMEMBERED)} == {None}
+    assert time.process_time() - begun < 2

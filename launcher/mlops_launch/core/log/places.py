@@ -16,11 +16,14 @@ class Places:
 
     def __init__(self) -> None:
         self._times: deque[tuple[bytes, bytes]] = deque(maxlen=REMEMBERED)  # of each piece: its first line's, its last line's
+        self._newest = b""  # of all these times
         self._gaps: list[Gap] = []
 
     def add(self, first: bytes, last: bytes) -> None:
         """Take the first and the last line of a piece that has been read."""
-        self._times.append((moment_of(first), moment_of(last)))
+        times = moment_of(first), moment_of(last)
+        self._times.append(times)
+        self._newest = max(self._newest, *times)
 
     def add_gap(self, gap: Gap) -> None:
         """Take a gap that has been told."""
@@ -36,9 +39,10 @@ class Places:
             head: the timestamp of the first line of a new file.
         """
         moment = moment_of(head.encode())
-        times = [time for pair in self._times for time in pair]
-        if all(time < moment for time in times):
+        # Asked for every piece that comes until the log is there: a walk over all times would make the reader slower than the kubelet.
+        if self._newest < moment:
             return None
+        times = [time for pair in self._times for time in pair]
         # The newest place where the times pass the head's: a clock may have been set back since an older one.
         later = next((n for n in range(len(times) - 1, 0, -1) if times[n - 1] < moment <= times[n]), None)
         if later is None or any(_inside(moment, gap) for gap in self._gaps):
