@@ -102,8 +102,10 @@ class Recorder:
             self._written_at = now
 
     def _note_figures(self) -> None:
-        said = self._metrics
-        self.record = self.record.at(step=said.step, evaluation=said.evaluation, result=said.result, saved=said.saved)
+        said, record = self._metrics, self.record
+        # Asked for every piece of a log: most bring no figures.
+        if (said.step, said.evaluation, said.result, said.saved) != (record.step, record.evaluation, record.result, record.saved):
+            self.record = record.at(step=said.step, evaluation=said.evaluation, result=said.result, saved=said.saved)
 
     def write(self, record: RunRecord) -> None:
         """Write the record; a full disk is said and stops nothing."""
