@@ -152,7 +152,7 @@ class Follower:
         begun = self._host.monotonic()
         try:
             while not self._stop.is_set():
-                chunk = self._read(stream, strict)
+                chunk = self._read(stream, follow, strict)
                 if chunk is None:
                     return False
                 if not chunk:
@@ -174,14 +174,14 @@ class Follower:
             return False
         return (self._host.now() - moment(self._container.started)).total_seconds() <= LATE_S
 
-    def _read(self, stream: Stream, strict: bool) -> bytes | None:
-        """Return what has come; nothing at the stream's proper end; None when the connection broke.
+    def _read(self, stream: Stream, follow: bool, strict: bool) -> bytes | None:
+        """Return what has come, or a block of a log that is there already; nothing at its proper end; None when the connection broke.
 
         Raises:
             LauncherError: it broke, and `strict`.
         """
         try:
-            return stream.read()
+            return stream.read(in_blocks=not follow)
         except LauncherError:
             if strict:
                 raise
