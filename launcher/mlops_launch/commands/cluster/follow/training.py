@@ -205,11 +205,16 @@ class TrainingFollower:
 
     def _come(self) -> Iterator[Piece | Place]:
         """Yield what has come, for a moment: no more than the queue holds, since the clock and the signals are watched in between."""
+        text: list[bytes] = []  # joined: an API server sends a chunk per line, and each piece costs those who take it
         for number in range(QUEUED):
             try:
                 item = self._items.get_nowait() if number else self._items.get(timeout=TICK_S)
             except queue.Empty:
-                return
+                break
+            if isinstance(item, bytes):
+                text.append(item)
+                continue
+            yield from self._joined(text)
             assert self._following is not None
             match item:
                 case None:
@@ -224,8 +229,15 @@ class TrainingFollower:
                 case LauncherError():
                     raise item
                 case _:
-                    self._torn = not item.endswith(b"\n") if isinstance(item, bytes) else self._torn
                     yield item
+        yield from self._joined(text)
+
+    def _joined(self, text: list[bytes]) -> Iterator[Piece]:
+        """Yield what is in `text` as one piece, and empty it."""
+        if text:
+            piece, text[:] = b"".join(text), []
+            self._torn = not piece.endswith(b"\n")
+            yield piece
 
     def _look(self, uid: str) -> str:
         pod = self._observer.pod(uid)
