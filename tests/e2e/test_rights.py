@@ -89,7 +89,7 @@ def test_a_namespace_of_others_is_refused_in_one_line(launch: Launcher) -> None:
     launch.namespace = "kube-system"
     ended = launch("ls", "--cluster")
     assert (ended.code, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("Error: not allowed: pods is forbidden: ")
+    assert ended.stderr.startswith("Error: not allowed: mpijobs.kubeflow.org is forbidden: ")
     assert ended.stderr.endswith("\n\nhint: ask for the right, or choose another `--namespace` or `--context`\n")
 
 
