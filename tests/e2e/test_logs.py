@@ -168,6 +168,7 @@ def seconds(stamp: str) -> float:
     return datetime.fromisoformat(f"{head}+00:00").timestamp() + float(f"0.{fraction}")
 
 
+@pytest.mark.full
 def test_it_is_as_fast_as_kubectl(launch: Launcher, kubectl: Kubectl, namespace: str, tmp_path: Path) -> None:
     # At once, so that much of it is in the file when the container ends: then nothing is rotated any more.
     program = """
