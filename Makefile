@@ -41,10 +41,10 @@ coverage: venv ## Print which lines of the cluster half tests/cluster and tests/
 e2e: venv ## Make a real cluster from packages and run the tests that need one (root, Go 1.26, Debian 12)
 	@tools/install-e2e-packages
 	@[ -n "$$E2E_KUBECONFIG" ] || python -m tests.e2e.cluster build
-	@python -m pytest $(RING) --e2e --durations=10 $(TESTS)
+	@python -m pytest -n $(JOBS) --maxschedchunk 1 $(RING) --e2e --durations=20 $(TESTS)
 
-full: export E2E_FULL := 1
-full: e2e ## As `make e2e`, with the tests that take minutes and measure
+full: e2e ## As `make e2e`, then the tests that take minutes and measure, one by one
+	@E2E_FULL=1 python -m pytest -m full tests/e2e --e2e $(TESTS)
 
 bench: venv ## Time the launcher and the training beside references; a few minutes
 	@python tools/bench.py

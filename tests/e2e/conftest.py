@@ -1,4 +1,7 @@
-"""The e2e ring: off unless asked for, one cluster a session, one namespace a test, the facts kept when a test fails."""
+"""The e2e ring: off unless asked for, one cluster per pytest process, one namespace per test, the facts kept when a test fails.
+
+Side by side (`pytest -n 2`) each process of pytest-xdist has a cluster of its own: a test may stop the API server, and disturbs nobody.
+"""
 
 import os
 import re
@@ -58,8 +61,10 @@ def artifacts() -> Path:
 
 
 @pytest.fixture(scope="session")
-def settings() -> Settings:
-    return from_environment()
+def settings(request: pytest.FixtureRequest) -> Settings:
+    """Those of the environment; side by side, each process counts on from E2E_NUMBER."""
+    process = getattr(request.config, "workerinput", {"workerid": "gw0"})["workerid"]
+    return from_environment(beside=int(process.removeprefix("gw")))
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +77,7 @@ def cluster(request: pytest.FixtureRequest, settings: Settings, artifacts: Path)
         yield clusters.up(settings)
     finally:
         if request.session.stash.get(FAILED, False):
-            shutil.copytree(settings.logs, artifacts / "components", dirs_exist_ok=True)
+            shutil.copytree(settings.logs, artifacts / f"components-{settings.number}", dirs_exist_ok=True)
         if not found and os.environ.get("E2E_KEEP") != "1":
             clusters.down(settings)
 

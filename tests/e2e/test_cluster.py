@@ -1,7 +1,9 @@
 """What every other e2e test stands on: the cluster is real, answers, runs restricted pods and goes without a trace."""
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -198,7 +200,7 @@ def test_a_component_can_be_ended_and_started_again(cluster: Cluster, kubectl: K
 def test_up_is_fast_and_repeatable_and_down_leaves_nothing(cluster: Cluster, small_image: str, tmp_path: Path) -> None:
     # A second cluster beside the session's, which therefore is not touched.
     mine = Settings(cluster.settings.cache, tmp_path / "cluster", number=9)
-    before, namespaces_before = machine(mine), namespaces()
+    before = machine(mine)
     begun = time.monotonic()
     try:
         first = clusters.up(mine)
@@ -208,7 +210,7 @@ def test_up_is_fast_and_repeatable_and_down_leaves_nothing(cluster: Cluster, sma
         first.kubectl.apply(pod("default", "sleeper", small_image, "sleep", "600"))
         wait_for(first.kubectl, "default", "pod/sleeper", "condition=Ready")
         assert clusters.up(mine) == first
-        during, inside = machine(mine), namespaces() - namespaces_before
+        during, inside = machine(mine), namespaces(family(first.sandbox.pid)) - namespaces([os.getpid()])
     finally:
         begun = time.monotonic()
         clusters.down(mine)
@@ -218,18 +220,18 @@ def test_up_is_fast_and_repeatable_and_down_leaves_nothing(cluster: Cluster, sma
     assert [name for name in before if during[name] != before[name]] == ["links", "routes", "cgroups"]
     assert inside
     assert machine(mine) == before
-    assert namespaces() & inside == set()
+    assert namespaces(processes()) & inside == set()
     assert [path.name for path in mine.work.iterdir()] == ["logs"]
     clusters.down(mine)
 
 
 def machine(settings: Settings) -> dict[str, object]:
-    """What a cluster could leave on the machine, by kind."""
+    """What a cluster could leave on the machine, by kind; what belongs to a cluster with another number is left out."""
+    others = re.compile(rf"\bmlops-e2e-[^{settings.number}]\b")
 
     def output(*argv: str) -> list[str]:
-        return sorted(
-            line for line in subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines() if line[:1] not in "#:"
-        )
+        lines = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+        return sorted(line for line in lines if line[:1] not in "#:" and not others.search(line))
 
     kernel = ["vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward"]
     # Of the system's folders only those that a cluster could use: other programs may mount and write meanwhile.
@@ -238,7 +240,7 @@ def machine(settings: Settings) -> dict[str, object]:
     mounts = [Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return {
         "mounts": sorted(mount for mount in mounts if any(mount.is_relative_to(place) for place in (settings.work, *places))),
-        "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
+        "links": sorted(path.name for path in Path("/sys/class/net").iterdir() if not others.search(path.name)),
         "routes": output("ip", "route", "show", "table", "all"),
         "firewall": [line.split(" [")[0] for line in output("iptables-save")],
         "cgroups": [folder for folder in cgroup_folders(settings) if folder.exists()],
@@ -247,13 +249,28 @@ def machine(settings: Settings) -> dict[str, object]:
     }
 
 
-def namespaces() -> set[str]:
-    """Network, mount and process namespaces that any process of the machine is in; each process of a cluster is in three."""
+def processes() -> list[int]:
+    """Every process of the machine."""
+    return [int(process.name) for process in Path("/proc").glob("[0-9]*")]
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it: a process namespace's first process and everything in it."""
+    parents = {}
+    for process in processes():
+        with contextlib.suppress(OSError):
+            parents[process] = int((Path("/proc") / str(process) / "stat").read_text().rpartition(")")[2].split()[1])
+    found = [pid]
+    for member in found:
+        found += [child for child, parent in parents.items() if parent == member]
+    return found
+
+
+def namespaces(pids: list[int]) -> set[str]:
+    """Network, mount and process namespaces that any of these processes is in; each process of a cluster is in three."""
     found = set()
-    for process in Path("/proc").glob("[0-9]*"):
+    for pid in pids:
         for kind in ("net", "mnt", "pid"):
-            try:
-                found.add(os.readlink(process / "ns" / kind))
-            except OSError:
-                continue
+            with contextlib.suppress(OSError):
+                found.add(os.readlink(f"/proc/{pid}/ns/{kind}"))
     return found

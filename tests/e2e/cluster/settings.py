@@ -71,19 +71,22 @@ class Settings:
         return self.work / "processes"
 
 
-def from_environment() -> Settings:
-    """Cache in the user's cache folder (`XDG_CACHE_HOME`), work folder below it or in `E2E_DIR`, number in `E2E_NUMBER`.
+def from_environment(beside: int = 0) -> Settings:
+    """Cache in the user's cache folder (`XDG_CACHE_HOME`), work folder below it or below `E2E_DIR`, number in `E2E_NUMBER`.
+
+    `beside` is added to the number: how many clusters of the same run come before this one.
 
     Raises:
         ClusterError: E2E_DIR lies below a folder that the cluster covers with its own; the number is not 0 to 9.
     """
-    number = os.environ.get("E2E_NUMBER") or "0"
-    if number not in tuple("0123456789"):
-        raise ClusterError(f"E2E_NUMBER is not one of 0 to 9: {number}")
+    first = os.environ.get("E2E_NUMBER") or "0"
+    if first not in tuple("0123456789") or int(first) + beside > 9:
+        raise ClusterError(f"E2E_NUMBER and the clusters beside it are not 0 to 9: {first} and {beside} more")
+    number = int(first) + beside
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     cache = Path(home) / "mlops-launch" / "e2e"
-    work = Path(os.environ.get("E2E_DIR") or cache / f"cluster-{number}").resolve()
+    work = (Path(os.environ.get("E2E_DIR") or cache) / f"cluster-{number}").resolve()
     for covered in ("/run", "/srv", "/var/lib", "/var/log", "/var/run"):
         if work.is_relative_to(covered):
             raise ClusterError(f"E2E_DIR lies below `{covered}`, which the cluster replaces for its processes: {work}")
-    return Settings(cache, work, int(number))
+    return Settings(cache, work, number)
