@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.errors import TrainingError
+from common.output import hand_over
 from mlops_launch.contract import ExitCode
 
 Float32 = npt.NDArray[np.float32]
@@ -152,7 +152,7 @@ class MpiComm:
         self._world.Barrier()
 
     def abort(self, code: int) -> None:
-        _flush()
+        hand_over()
         self._world.Abort(code)
 
 
@@ -196,7 +196,7 @@ class HorovodComm:
         self.sum_array(np.zeros(1))
 
     def abort(self, code: int) -> None:
-        _flush()
+        hand_over()
         try:
             # Horovod: it has no abort of its own; mpi4py works on the same MPI without starting it again.
             import mpi4py
@@ -268,11 +268,6 @@ def open_comm(kind: str) -> Comm:
         raise TrainingError(f"mpi4py cannot be imported: {error}", "`pip install 'mlops-launch[train]'`", ExitCode.CONFIGURATION) from error
 
 
-def _flush() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-
-
 def _exit(code: int) -> None:
-    _flush()
+    hand_over()
     os._exit(code)

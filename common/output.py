@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import errno
 import fcntl
 import json
 import math
 import os
+import stat
 import sys
+import termios
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final
@@ -18,6 +22,8 @@ from common.files import io_error, partial_of, replace_file
 from mlops_launch.contract import METRICS_FILE, RESULT_FILE, ExitCode, Value
 
 LOCK_FILE: Final = ".lock"
+READ_S: Final = 2.0  # for mpirun, to read a rank's last words
+PASSED_ON_S: Final = 0.1  # for mpirun, to pass on what it has read
 # What a killed run may leave: of this version, and of the first one.
 _LEFTOVERS: Final = (partial_of(Path(METRICS_FILE)).name, partial_of(Path(RESULT_FILE)).name, "metrics.partial")
 # A file system that cannot lock; a network file system mounted without its lock service.
@@ -157,3 +163,24 @@ def say(line: str) -> None:
 def talk(line: str) -> None:
     """Print one line for people, on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def hand_over() -> None:
+    """Send off what was printed, and return when it was read, after READ_S at the latest.
+
+    An abort makes mpirun end the ranks, and what still lies in their pipes is lost: the line that says why.
+    """
+    until = time.monotonic() + READ_S
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        while _unread(stream.fileno()) and time.monotonic() < until:
+            time.sleep(0.01)
+    time.sleep(PASSED_ON_S)
+
+
+def _unread(descriptor: int) -> int:
+    """Return how many bytes of a pipe nobody has read yet; 0 for what is not a pipe."""
+    count = array.array("i", [0])
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        fcntl.ioctl(descriptor, termios.FIONREAD, count)
+    return count[0]

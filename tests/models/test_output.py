@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from common.errors import TrainingError
 from common.files import io_error, replace_file
 from common.output import OutputFolder
 from mlops_launch.contract import ExitCode
+from tests.models.conftest import ROOT
 
 LINES = [json.dumps({"kind": "train", "step": step, "loss": 0.5}) for step in (1, 2, 3)]
 # One folder for all examples of a property: each example writes its file anew.
@@ -199,3 +204,30 @@ def test_a_permission_that_is_missing_names_the_user() -> None:
     assert error.code == ExitCode.CANNOT_CREATE
     assert error.hint is not None
     assert error.hint.startswith(f"this process is uid {os.geteuid()} in the groups ")
+
+
+LAST_WORDS = """
+import sys, time
+from common.output import hand_over, talk
+talk("error: last words")
+began = time.monotonic()
+hand_over()
+print(time.monotonic() - began)
+"""
+
+
+@pytest.mark.parametrize(("read_after", "least", "most"), [(0.0, 0.0, 1.0), (1.0, 0.5, 1.9), (2.9, 1.9, 2.8)])
+def test_a_rank_is_not_ended_before_its_last_words_are_read_or_two_seconds_have_passed(
+    read_after: float, least: float, most: float, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'launcher'}"}
+    with (tmp_path / "waited").open("w+b") as waited:
+        process = subprocess.Popen([sys.executable, "-c", LAST_WORDS], env=environment, stdout=waited, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        if read_after:
+            select.select([process.stderr], [], [], 30)  # written, and not read
+            time.sleep(read_after)
+        assert process.stderr.readline() == b"error: last words\n"
+        process.communicate(timeout=30)
+        waited.seek(0)
+        assert least <= float(waited.read()) <= most
