@@ -11,6 +11,7 @@ from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.path import Path
+from mlops_launch.core.workload import contracts
 from mlops_launch.core.workload.model import OneHost, Role, Workload, is_integer, mapping
 from mlops_launch.errors import UsageError
 
@@ -171,7 +172,7 @@ class MPIJob:
         }
         if is_root:
             variables |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
-        return OneHost(ranks, variables, {hostfile: f"localhost slots={ranks}\n"})
+        return OneHost(ranks, variables, {hostfile: contracts.hostfile({"localhost": ranks})})
 
     def _workers(self, workload: Workload) -> list[Any]:
         return [role.replicas for role in workload.roles if role.name == WORKER]
