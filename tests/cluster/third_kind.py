@@ -32,8 +32,8 @@ class BatchJob:
         labels = mapping(mapping(template.get("metadata")).get("labels"))
         return (Role("Main", 1, mapping(template.get("spec")), labels),) if template else ()
 
-    def main_roles(self, manifest: Object) -> frozenset[str]:
-        return frozenset({"Main"})
+    def is_main(self, manifest: Object, pod: Object) -> bool:
+        return True
 
     def is_sized(self, role: str) -> bool:
         return True
@@ -69,6 +69,12 @@ class BatchJob:
 
     def is_running(self, item: Object) -> bool:
         return bool(mapping(item.get("status")).get("ready"))
+
+    def is_under_way(self, item: Object, pods: Sequence[Object]) -> bool:
+        return False
+
+    def failed_first(self, item: Object, pods: Sequence[Object]) -> Object | None:
+        return None
 
     def ends_with_its_pod(self, manifest: Object) -> bool:
         return bool(mapping(manifest.get("spec")).get("backoffLimit") == 0)

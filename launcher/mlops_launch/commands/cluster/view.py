@@ -56,12 +56,11 @@ class Job:
 
     @property
     def workers(self) -> dict[str, int]:
-        """How many pods beside the main ones are wanted, created, ready and ended; empty for a kind without such pods."""
-        kind = kinds.kind_of(self.item)
-        roles = [role for role in kind.roles(self.item) if role.name not in kind.main_roles(self.item)]
-        if not roles:
+        """How many pods beside the main one are wanted, created, ready and ended; empty for a kind without such pods."""
+        wanted = sum(1 if role.replicas is None else int(role.replicas) for role in kinds.kind_of(self.item).roles(self.item)) - 1
+        if not wanted:
             return {}
-        wanted, created = sum(int(role.replicas or 1) for role in roles), kinds.other_pods(self.item, self.pods)
+        created = kinds.other_pods(self.item, self.pods)
         ended = sum(facts.has_ended(pod) for pod in created)
         return {"wanted": wanted, "made": len(created), "ready": sum(facts.is_ready(pod) for pod in created), "ended": ended}
 

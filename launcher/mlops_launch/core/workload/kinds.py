@@ -65,8 +65,8 @@ class Kind(Protocol):
     def roles(self, manifest: Object) -> tuple[Role, ...]:
         """Return the roles that a manifest has, the main ones first."""
 
-    def main_roles(self, manifest: Object) -> frozenset[str]:
-        """Return the roles whose pods' log and exit code are the run's."""
+    def is_main(self, manifest: Object, pod: Object) -> bool:
+        """Return whether the log and the exit code of one of its pods are the run's: of one pod at a time, and of those in its place."""
 
     def is_sized(self, role: str) -> bool:
         """Return whether `--gpus`, `--cpu` and `--memory` mean a role."""
@@ -100,6 +100,12 @@ class Kind(Protocol):
 
     def is_running(self, item: Object) -> bool:
         """Return whether it has started; asked of one that is neither finished nor held."""
+
+    def is_under_way(self, item: Object, pods: Sequence[Object]) -> bool:
+        """Return whether it may take any time to be marked as finished when its main pod has ended: others of its pods count too."""
+
+    def failed_first(self, item: Object, pods: Sequence[Object]) -> Object | None:
+        """Return the pod whose end is that of a failed one, where that may be another than the main pod, and is known."""
 
     def ends_with_its_pod(self, manifest: Object) -> bool:
         """Return whether it ends when its main pod is deleted, instead of starting another."""
@@ -188,12 +194,10 @@ def main_pods(workload: Object, pods: Iterable[Object]) -> list[Object]:
         pods: its pods.
     """
     kind = kind_of(workload)
-    roles = kind.main_roles(workload)
-    return sorted((pod for pod in pods if kind.role_of(pod) in roles), key=facts.created_at)
+    return sorted((pod for pod in pods if kind.is_main(workload, pod)), key=facts.created_at)
 
 
 def other_pods(workload: Object, pods: Iterable[Object]) -> list[Object]:
     """Return a workload's pods that are not main ones."""
     kind = kind_of(workload)
-    roles = kind.main_roles(workload)
-    return [pod for pod in pods if kind.role_of(pod) not in roles]
+    return [pod for pod in pods if not kind.is_main(workload, pod)]

@@ -58,9 +58,9 @@ class MPIJob:
         replicas = mapping(mapping(manifest.get("spec")).get("mpiReplicaSpecs"))
         return tuple(_role(name, mapping(replicas[name])) for name in self.needs if name in replicas)
 
-    def main_roles(self, manifest: Object) -> frozenset[str]:
-        """Return the Launcher."""
-        return frozenset({LAUNCHER})
+    def is_main(self, manifest: Object, pod: Object) -> bool:
+        """Return whether it is a launcher."""
+        return self.role_of(pod) == LAUNCHER
 
     def is_sized(self, role: str) -> bool:
         """Return whether it is the Worker, where the ranks are."""
@@ -109,6 +109,14 @@ class MPIJob:
     def is_running(self, item: Object) -> bool:
         """Return whether the operator says that the launcher runs."""
         return facts.condition(item, "Running") is not None
+
+    def is_under_way(self, item: Object, pods: Sequence[Object]) -> bool:
+        """Return False: the launcher's end is the job's."""
+        return False
+
+    def failed_first(self, item: Object, pods: Sequence[Object]) -> Object | None:
+        """Return None: the launcher's exit code tells of its ranks too."""
+        return None
 
     def ends_with_its_pod(self, manifest: Object) -> bool:
         """Return whether a deleted launcher is not started again."""

@@ -32,9 +32,9 @@ class Pod:
         labels = mapping(mapping(manifest.get("metadata")).get("labels"))
         return (Role(_ROLE, 1, mapping(manifest.get("spec")), labels),)
 
-    def main_roles(self, manifest: Object) -> frozenset[str]:
-        """Return the one role."""
-        return frozenset({_ROLE})
+    def is_main(self, manifest: Object, pod: Object) -> bool:
+        """Return True: there is one pod."""
+        return True
 
     def is_sized(self, role: str) -> bool:
         """Return True: the pod trains."""
@@ -81,6 +81,14 @@ class Pod:
     def is_running(self, item: Object) -> bool:
         """Return whether its container has started."""
         return facts.started_at(item) is not None
+
+    def is_under_way(self, item: Object, pods: Sequence[Object]) -> bool:
+        """Return False: there is one pod."""
+        return False
+
+    def failed_first(self, item: Object, pods: Sequence[Object]) -> Object | None:
+        """Return None: there is one pod."""
+        return None
 
     def ends_with_its_pod(self, manifest: Object) -> bool:
         """Return True: there is nothing else."""

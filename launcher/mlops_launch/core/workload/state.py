@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlops_launch.contract import ExitCode
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome as ends
 from mlops_launch.core.kube.causes import Cause, cause_of_queue, causes_of_events, causes_of_pods, never_started
@@ -95,4 +96,12 @@ def outcome(workload: Object, item: Object | None, pods: Sequence[Object]) -> Ou
         item: its newest state; None when it is gone.
         pods: all pods it ever had, each in its newest state, deleted ones too.
     """
-    return ends.outcome(item, None if item is None else finished(item), main_pods(workload, pods), pods)
+    mains = main_pods(workload, pods)
+    word = None if item is None else finished(item)
+    failed = None if item is None else kind_of(item).failed_first(item, pods)
+    if failed is None or failed in mains:
+        return ends.outcome(item, word, mains, pods)
+    found = ends.outcome(item, word, [*mains, failed], pods)
+    if found is None or found.reason is not None or found.code == ExitCode.SUCCESS:
+        return found
+    return Outcome(found.code, f"pod {facts.name_of(failed)} ended with exit code {found.code}")

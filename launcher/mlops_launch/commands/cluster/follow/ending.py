@@ -34,11 +34,13 @@ class Ending:
     def look(self) -> Outcome | None:
         """Return how it ended, None while it has not."""
         pods = self._observer.pods
-        found = state.outcome(self._workload.manifest, self._observer.workload, pods)
+        item = self._observer.workload
+        found = state.outcome(self._workload.manifest, item, pods)
         if found is not None:
             return found
         mains = kinds.main_pods(self._workload.manifest, pods)
-        if not mains or not facts.has_ended(mains[-1]) and self._observer.pod(facts.uid_of(mains[-1])) is not None:
+        lives = mains and not facts.has_ended(mains[-1]) and self._observer.pod(facts.uid_of(mains[-1])) is not None
+        if not mains or lives or item is not None and kinds.kind_of(item).is_under_way(item, pods):
             self._since = None
             return None
         now, end, uid = self._host.monotonic(), facts.container_end(mains[-1]), facts.uid_of(mains[-1])
