@@ -98,7 +98,7 @@ def plans() -> dict[str, Plan]:
         text = programs.run_together(["kubectl"], ["kubectl", "kustomize", overlay])[1].stdout
         programs.changes = {}
         plan = checked_plan(ROOT / overlay, _Relative(programs))  # type: ignore[arg-type]
-        found[overlay] = Plan(overlay, text, plan.workload, (), ())
+        found[overlay] = Plan(overlay, text, plan.objects, plan.workload, (), ())
     return found
 
 

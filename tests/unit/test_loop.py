@@ -34,7 +34,8 @@ class Scripted:
 
     def plan(self) -> Plan:
         finding = Finding("image-tag", "warning", "a word of warning", "do it")
-        return Plan("overlay", POD, find_workload([yaml.safe_load(POD)]), (finding,), ())
+        objects = [yaml.safe_load(POD)]
+        return Plan("overlay", POD, objects, find_workload(objects), (finding,), ())
 
     def attempt(self, plan: Plan, number: int, stop: Stop, display: Display) -> Ended:
         self.numbers.append(number)

@@ -14,7 +14,8 @@ ERROR = Finding("env-quoted", "error", "the quotes are part of the value: 'a'", 
 
 
 def plan(*findings: Finding) -> Plan:
-    return Plan("overlays/one", TEXT, find_workload([yaml.safe_load(TEXT)]), findings, ("create folder o", "start python3 main.py"))
+    objects = [yaml.safe_load(TEXT)]
+    return Plan("overlays/one", TEXT, objects, find_workload(objects), findings, ("create folder o", "start python3 main.py"))
 
 
 def test_actions_and_findings_are_comments_in_front_of_the_objects() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 from tests.cluster.sim import words
@@ -29,7 +30,7 @@ class Source(Protocol):
     def take(self) -> bytes: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     version: str
     kind: str
@@ -222,10 +223,9 @@ class ApiServer:
             return Answer(refusal.status, refusal.body, dict(refusal.headers))
 
     def _answer(self, request: Request) -> Answer:
-        for version in {kind.version for kind in self.kinds}:
-            root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-            if request.path == root:
-                return self._found(self._discovery(version))
+        for kind in self.kinds:
+            if request.path == kind.root:
+                return self._found(self._discovery(kind.version))
         address = request.address = self._address(request.path)
         if address.kind is REVIEW:
             return self._found(self._review(request.body or {}))
@@ -248,13 +248,10 @@ class ApiServer:
         return Answer(200, json.dumps(body).encode() + b"\n")
 
     def _address(self, path: str) -> Address:
-        for kind in (*self.kinds, REVIEW):
-            middle = r"(?:/namespaces/(?P<namespace>[^/]+))?" if kind.namespaced else ""
-            match = re.fullmatch(rf"{kind.root}{middle}/{kind.plural}(?:/(?P<name>[^/]+)(?:/(?P<part>[^/]+))?)?", path)
-            if match is not None:
-                groups = match.groupdict()
-                return Address(kind, groups.get("namespace"), groups["name"], groups["part"])
-        raise words.plain(404, words.PAGE_NOT_FOUND)
+        found = address_of(path, (*self.kinds, REVIEW))
+        if found is None:
+            raise words.plain(404, words.PAGE_NOT_FOUND)
+        return found
 
     def _discovery(self, version: str) -> Json:
         resources = [{"name": k.plural, "kind": k.kind, "namespaced": k.namespaced} for k in self.kinds if k.version == version]
@@ -380,6 +377,18 @@ class Watch:
 
 
 AGAIN = b"\0"  # nothing for this reader yet
+
+
+@lru_cache(maxsize=1024)
+def address_of(path: str, kinds: tuple[Kind, ...]) -> Address | None:
+    """Return what a path means, or None."""
+    for kind in kinds:
+        middle = r"(?:/namespaces/(?P<namespace>[^/]+))?" if kind.namespaced else ""
+        match = re.fullmatch(rf"{kind.root}{middle}/{kind.plural}(?:/(?P<name>[^/]+)(?:/(?P<part>[^/]+))?)?", path)
+        if match is not None:
+            groups = match.groupdict()
+            return Address(kind, groups.get("namespace"), groups["name"], groups["part"])
+    return None
 
 
 def selected(item: Json, address: Address, query: dict[str, str]) -> bool:

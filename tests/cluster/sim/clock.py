@@ -32,12 +32,18 @@ class Ended(BaseException):
     """Unwinds a thread that is left when the simulation ends: a process that exits has no threads any more."""
 
 
+def never() -> bool:
+    """What somebody waits for who only lets time pass."""
+    return False
+
+
 class Task:
     """A thread and what it waits for."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.turn = threading.Semaphore(0)
+        self.turn = threading.Lock()  # held but for the moment in which the turn is handed over
+        self.turn.acquire()
         self.ready: Callable[[], bool] = lambda: True
         self.until: float | None = None
         self.done = False
@@ -71,7 +77,7 @@ class Simulation(Host):
         return EPOCH + timedelta(seconds=self._now - BOOT)
 
     def sleep(self, seconds: float) -> None:
-        self.wait(lambda: False, seconds)
+        self.wait(never, seconds)
 
     def event(self) -> Any:
         return Event(self)
@@ -157,10 +163,16 @@ class Simulation(Host):
         """Let that time pass for everybody else."""
         self.sleep(seconds)
 
-    def _can_run(self, task: Task) -> bool:
-        if task is self._main and (self.signals or self._stuck is not None):
-            return True
-        return (task.until is not None and task.until <= self._now) or task.ready()
+    def _able(self) -> list[Task]:
+        """Return who can run; asked for each turn, so it is written for speed."""
+        now, called = self._now, self.signals or self._stuck is not None
+        return [
+            task
+            for task in self._tasks
+            if (task.until is not None and task.until <= now)
+            or (task.ready is not never and task.ready())
+            or (called and task is self._main)
+        ]
 
     def _pass_on(self) -> None:
         """Give the turn to the next task; return when it is this one's again."""
@@ -177,7 +189,7 @@ class Simulation(Host):
         if self._turns > MOST_TURNS:
             self._stuck = self._stuck or f"no end after {MOST_TURNS} turns; {self._waiting()}"
         while True:
-            able = [task for task in self._tasks if self._can_run(task)]
+            able = self._able()
             if able:
                 return able[0] if len(able) == 1 else self.random.choice(able)
             times = [task.until for task in self._tasks if task.until is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from http.client import IncompleteRead
 from types import SimpleNamespace
 from typing import Any
@@ -38,13 +39,12 @@ class Wire:
         return found
 
     def request(self, method: str, url: str, timeout: Any = None, headers: Any = None, body: Any = None, **more: Any) -> Any:
-        parts = urlsplit(url)
-        query = dict(parse_qsl(parts.query))
+        path, query = split(url)
         read_s = timeout.read_timeout if timeout is not None else None
         self.host.sleep(self.faults.delay())
-        answer = self.faults.before(method, parts.path, query, read_s)
+        answer = self.faults.before(method, path, query, read_s)
         if answer is None:
-            answer = self.api.handle(method, parts.path, query, body, headers.get("Content-Type", ""))
+            answer = self.api.handle(method, path, query, body, headers.get("Content-Type", ""))
         body = Body(self.host, answer.body, read_s)
         if not isinstance(answer.body, bytes):
             self.bodies = [other for other in self.bodies if not other.over] + [body]
@@ -58,6 +58,18 @@ class Wire:
 
     def clear(self) -> None:
         """Called when the client is closed."""
+
+
+def split(url: str) -> tuple[str, dict[str, str]]:
+    """Return the path and the parameters of a URL."""
+    path, query = _split(url)
+    return path, dict(query)
+
+
+@lru_cache(maxsize=1024)
+def _split(url: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    parts = urlsplit(url)
+    return parts.path, tuple(parse_qsl(parts.query))
 
 
 class Faults:

@@ -35,9 +35,10 @@ def delete(target: str, folder: Path, asked: Place, wait_s: float | None, client
     """
     if folder.is_dir():
         text = render_text(folder, clients.processes)
-        workload = find_workload(parse_objects(text))
+        objects = parse_objects(text)
+        workload = find_workload(objects)
         cluster = clients.connect(asked.context, asked.namespace)
-        planned = submission(Plan(target, text, workload, (), ()), cluster, asked.namespace)
+        planned = submission(Plan(target, text, objects, workload, (), ()), cluster, asked.namespace)
         name, place, references = workload.name, planned.namespace, [ownership.reference(item) for item in planned.objects]
     else:
         found = last_place(archive, clients.host, target, asked) if asked == Place() else asked

@@ -66,7 +66,7 @@ class ClusterEngine:
         planned = submission(checked, cluster, self.options.namespace)
         self._planned = planned, cluster
         preset = planned.workload.environment(planned.workload.main).get(contract.PRESET)
-        return replace(checked, text=redacted(checked.text), actions=planned.actions(cluster), preset=preset)
+        return replace(checked, text=redacted(checked), actions=planned.actions(cluster), preset=preset)
 
     def attempt(self, plan: Plan, number: int, stop: Stop, display: Display) -> Ended:
         """Apply, wait for the start, and follow it to its end."""

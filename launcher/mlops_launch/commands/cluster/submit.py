@@ -10,14 +10,13 @@ from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.jobs import is_installed
 from mlops_launch.commands.cluster.limits import POLL_S, SPARE_S
-from mlops_launch.commands.overlay.render import parse_objects
 from mlops_launch.commands.runs.console import Console
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.ownership import is_ours
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.kinds import Kind
-from mlops_launch.core.workload.model import Workload
+from mlops_launch.core.workload.model import KubernetesObject, Workload
 from mlops_launch.core.workload.plan import Plan
 from mlops_launch.errors import LauncherError, UsageError
 
@@ -26,7 +25,7 @@ from mlops_launch.errors import LauncherError, UsageError
 class Submission:
     """What a plan means on a cluster: its objects in order, all in one namespace."""
 
-    objects: list[Json]
+    objects: list[KubernetesObject]
     workload: Workload
     namespace: str
 
@@ -49,7 +48,7 @@ def submission(plan: Plan, cluster: Cluster, namespace: str | None) -> Submissio
     """
     chosen = namespace or plan.workload.namespace or cluster.namespace
     objects = []
-    for item in parse_objects(plan.text):
+    for item in plan.objects:
         own = item["metadata"].get("namespace")
         if own not in (None, chosen):
             raise UsageError(f"the overlay names another namespace than `--namespace`: {own}", f"leave the option out, or use {own}")

@@ -55,7 +55,7 @@ class LocalEngine:
         checked = checked_plan(self.overlay, self.processes, Given(self.options.model_dir, self.options.variables))
         findings = tuple(finding for finding in checked.findings if finding.rule not in FOR_A_CLUSTER)
         local = self._local(checked.workload, self.archive.root.absolute() / "runs" / "NAME" / "TIME" / "scratch")
-        return replace(checked, text=redacted(checked.text), findings=findings, actions=actions(local), preset=preset(local))
+        return replace(checked, text=redacted(checked), findings=findings, actions=actions(local), preset=preset(local))
 
     def attempt(self, plan: Plan, number: int, stop: Stop, display: Display) -> Ended:
         """Start one try and follow it to its end."""

@@ -36,8 +36,9 @@ def checked_plan(overlay: Path, processes: Processes, given: Given = NOTHING_GIV
         raise
     findings = check_rendered(files, text, overlay, processes, given)
     require_clean(findings)
-    workload = find_workload(parse_objects(text))
-    return Plan(str(overlay), text, workload, tuple(findings), (), trains=_trains(workload, overlay, given))
+    objects = parse_objects(text)
+    workload = find_workload(objects)
+    return Plan(str(overlay), text, objects, workload, tuple(findings), (), trains=_trains(workload, overlay, given))
 
 
 def _trains(workload: Workload, overlay: Path, given: Given) -> bool:
@@ -53,12 +54,11 @@ def _trains(workload: Workload, overlay: Path, given: Given) -> bool:
     return found is not None and found.trains
 
 
-def redacted(text: str) -> str:
+def redacted(plan: Plan) -> str:
     """Return the rendered objects without secrets: byte for byte the same when there are none."""
-    objects = parse_objects(text)
-    redacted = [redact_object(item) for item in objects]
-    if redacted == objects:
-        return text
+    redacted = [redact_object(item) for item in plan.objects]
+    if redacted == list(plan.objects):
+        return plan.text
     import yaml
 
     return str(yaml.safe_dump_all(redacted, sort_keys=False))

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Final, NoReturn
 
@@ -34,6 +35,13 @@ def read_package(files: Mapping[str, bytes]) -> Package:
     Args:
         files: content by path below the package's folder, with `/`; what `PATTERNS` does not name is not looked at.
     """
+    return _read(tuple(sorted(files.items())))
+
+
+# One call of the program asks several times, `set` for each text it tries; nobody changes a package.
+@lru_cache(maxsize=8)
+def _read(contents: tuple[tuple[str, bytes], ...]) -> Package:
+    files = dict(contents)
     shared, _ = _settings(COMMON_FILE, files)
     names = sorted({path.split("/")[1] for path in files if path.startswith("models/") and path.count("/") == 2})
     models = {name: _model(name, files) for name in names}

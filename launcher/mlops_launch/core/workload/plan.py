@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlops_launch.core.finding import Finding
-from mlops_launch.core.workload.model import Workload
+from mlops_launch.core.workload.model import KubernetesObject, Workload
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Plan:
     Args:
         overlay: the overlay's folder, as the user gave it.
         text: the rendered objects, byte for byte as kubectl printed them.
+        objects: the same, as data.
         workload: the Pod or MPIJob among them.
         findings: what `check` found.
         actions: what would be done, in order, a line each (`start mpirun … in …`).
@@ -24,6 +26,7 @@ class Plan:
 
     overlay: str
     text: str
+    objects: Sequence[KubernetesObject]
     workload: Workload
     findings: tuple[Finding, ...]
     actions: tuple[str, ...]

@@ -26,6 +26,7 @@ class Watched:
     def __init__(self, cluster: Cluster, path: str, selector: Mapping[str, str], changed: threading.Condition) -> None:
         self.objects: dict[str, Json] = {}  # by uid
         self.deleted: dict[str, Json] = {}  # by uid, as they were last seen
+        self.changes = 0  # of the two, so far
         self.failing_since: float | None = None  # of the monotonic clock
         self.failure: LauncherError | None = None
         self._cluster, self._path, self._selector = cluster, path, dict(selector)
@@ -79,6 +80,7 @@ class Watched:
         with self._changed:
             self.deleted.update({uid: self._gone(item) for uid, item in self.objects.items() if uid not in found})
             self.objects = found
+            self.changes += 1
             self._version = answer["metadata"]["resourceVersion"]
             self._well()
 
@@ -107,6 +109,7 @@ class Watched:
                 self.deleted[facts.uid_of(item)] = self._gone(item)
             elif event["type"] != "BOOKMARK":
                 self._keep(item)
+            self.changes += 1
             self._changed.notify_all()
 
     def _keep(self, item: Json) -> None:
@@ -137,6 +140,7 @@ class Observer:
         path = cluster.path(self._kind.api_version, self._kind.name, None, namespace)
         self._workloads = self._pods = Watched(cluster, path, {"fieldSelector": f"metadata.name={workload.name}"}, self.changed)
         self._watched = [self._workloads]
+        self._owned: tuple[int, list[Object]] = 0, []
         if self._kind.pod_label is not None:  # else the workload is its own pod
             selector = {"labelSelector": f"{self._kind.pod_label}={workload.name}"}
             self._pods = Watched(cluster, cluster.path(*facts.POD, None, namespace), selector, self.changed)
@@ -164,10 +168,12 @@ class Observer:
 
     @property
     def pods(self) -> list[Object]:
-        """All its pods, deleted ones in their last state."""
+        """All its pods, deleted ones in their last state; the same list until something has changed."""
         with self.changed:
-            both = {**self._pods.deleted, **self._pods.objects}
-            return [pod for pod in both.values() if self._kind.owns(self.uid, pod)]
+            if self._owned[0] != self._pods.changes:
+                both = {**self._pods.deleted, **self._pods.objects}
+                self._owned = self._pods.changes, [pod for pod in both.values() if self._kind.owns(self.uid, pod)]
+            return self._owned[1]
 
     @property
     def is_blind(self) -> bool:
