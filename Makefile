@@ -31,11 +31,11 @@ demo: venv ## Train ResNet-50 v1.5 on real images, here, with two Horovod ranks
 	@tools/demo $(OVERLAY) $(DIGITS) $(WORK)/demo $(DEMO_COMM)
 
 test: venv ## Run every test that needs no cluster
-	@python -m pytest -n $(JOBS) --durations=20 $(TESTS)
+	@python -m pytest -n $(JOBS) --dist worksteal --durations=20 $(TESTS)
 
 coverage: venv ## Print which lines of the cluster half tests/cluster and tests/unit do not run
 	@mkdir -p $(WORK) && rm -f $(WORK)/coverage*
-	@coverage run -m pytest -q -n 2 tests/cluster tests/unit $(TESTS)
+	@coverage run -m pytest -q -n $(JOBS) --dist worksteal tests/cluster tests/unit $(TESTS)
 	@coverage combine -q && coverage report
 
 e2e: venv ## Make a real cluster from packages and run the tests that need one (root, Go 1.26, Debian 12)

@@ -88,8 +88,12 @@ def load_trees(text: str, nodes: list[Node]) -> list[Any]:
     """
     for key, line, first in (each for node in nodes for each in duplicate_keys(node)):
         raise YamlSyntaxError(f"the key of line {first} is there again: {key}", line, 1)
+    yaml = YAML(typ="safe", pure=True)
     try:
-        return list(YAML(typ="safe", pure=True).load_all(without_tabs(text)))
+        # The library changes the nodes of mappings that it merges, and reads numbers by a directive's version.
+        if MERGE in text or "%" in text:
+            return list(yaml.load_all(without_tabs(text)))
+        return [yaml.constructor.construct_document(node) for node in nodes]
     except MarkedYAMLError as error:
         mark = error.problem_mark
         raise YamlSyntaxError(str(error.problem), mark.line + 1 if mark else None, mark.column + 1 if mark else None) from error
