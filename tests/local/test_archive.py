@@ -26,7 +26,8 @@ def test_plan_log_and_result_are_kept_for_their_owner_only(run_local, multi_node
     assert moments["started"] < moments["ended"]
     assert record == {
         "schema": 1, "name": "resnet50v1-5", "kind": "MPIJob", "overlay": str(multi_node), "output": str(output), "try": 1,
-        "exit_code": 0, "exit_name": "success", "stopped_by": None, "out_of_memory": False, "saved": False, "engine": "local",
+        "exit_code": 0, "exit_name": "success", "stopped_by": None, "out_of_memory": False, "saved": False,
+        "error": None, "error_hint": None, "engine": "local",
         "step": {"step": 4, "steps": 4, "epoch": 1, "loss": 0.5, "top1": 1.0, "lr": 0.1, "images_per_s": 12.5, "eta_s": 0},
         "evaluation": {}, "result": {"top1": 1.0, "step": 4, "world_size": 2},
     }  # fmt: skip

@@ -42,6 +42,8 @@ HINTS: Final[Mapping[int, str]] = {
     ExitCode.WORKER_LOST: "a worker was lost: the same command resumes from the newest checkpoint",
 }
 STOPPED_HINT: Final = "stopped when asked, before anything was saved: the same command resumes from an earlier checkpoint, if there is one"
+# Whose hints only lead to the log's own words.
+SAID_BY_LOG: Final = frozenset({ExitCode.USAGE, ExitCode.BAD_DATA, ExitCode.CONFIGURATION})
 MEMORY_HINT: Final = "use a smaller batch, fewer ranks, or more memory"
 
 
@@ -66,6 +68,8 @@ class RunRecord:
         evaluation: the fields of the newest evaluation line.
         result: the fields of the result line.
         saved: it was asked to stop, and has said that it saved.
+        error: the first error that the log of a failed run names.
+        error_hint: what the log says to do about it.
         engine: LOCAL or CLUSTER; what follows is known for a cluster only.
         namespace: where its objects are.
         context: the kubeconfig's, or None inside a pod.
@@ -91,6 +95,8 @@ class RunRecord:
     evaluation: Mapping[str, Value] = field(default_factory=dict)
     result: Mapping[str, Value] = field(default_factory=dict)
     saved: bool = False
+    error: str | None = None
+    error_hint: str | None = None
     engine: str = LOCAL
     namespace: str | None = None
     context: str | None = None
@@ -135,7 +141,7 @@ _TEXT: Final = (str, type(None))
 # What the fields of a record may be; whatever wrote it may have been killed, or edited it.
 _SHAPE: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("name", "kind", "overlay", "started", "host", "engine"), (str,)),
-    **dict.fromkeys(("output", "ended", "stopped_by", "namespace", "context", "uid", "reason"), _TEXT),
+    **dict.fromkeys(("output", "ended", "stopped_by", "error", "error_hint", "namespace", "context", "uid", "reason"), _TEXT),
     **dict.fromkeys(("pid", "pid_started"), (int,)),
     **dict.fromkeys(("step", "evaluation", "result"), (Mapping,)),
     "exit_code": (int, type(None)), "out_of_memory": (bool,), "saved": (bool,), "gaps": (list, tuple),
@@ -185,3 +191,12 @@ def exit_hint(code: int, out_of_memory: bool = False, saved: bool = True) -> str
     if out_of_memory and code >= 128:
         return MEMORY_HINT
     return HINTS.get(code)
+
+
+def record_hint(record: RunRecord) -> str | None:
+    """Return what to do about a run that has ended: the log's own words where it has some, else those of the exit code."""
+    if record.exit_code is None or record.error_hint is not None:
+        return record.error_hint
+    if record.error is not None and record.exit_code in SAID_BY_LOG:
+        return None
+    return exit_hint(record.exit_code, record.out_of_memory, record.saved)

@@ -102,11 +102,13 @@ class LocalEngine:
             recorder.end()
             shutil.rmtree(local.shared_memory, ignore_errors=True)
             run.remove_scratch()
+            code = recorder.judged(code)
             record = recorder.record.at(
                 ended=iso(self.host.now()),
-                exit_code=recorder.judged(code),
+                exit_code=code,
                 stopped_by=stop.reason,
                 out_of_memory=self.host.memory_kills() > kills,
+                **recorder.cause(code),
             )
             recorder.write(record)
         return record

@@ -13,7 +13,7 @@ from mlops_launch.commands.runs.archive import Archive, ArchivedRun
 from mlops_launch.contract import Value
 from mlops_launch.core.log.progress import clock
 from mlops_launch.core.printable import one_line
-from mlops_launch.core.record import RunRecord, exit_hint, exit_name
+from mlops_launch.core.record import RunRecord, exit_name, record_hint
 from mlops_launch.errors import LauncherError
 
 POLL_S: Final = 0.2
@@ -60,6 +60,8 @@ class RunStatus:
             ("ended", record.ended),
             ("try", str(record.try_number) if record.try_number > 1 else None),
             ("exit code", self._exit()),
+            ("reason", record.reason),
+            ("error", record.error),
             ("step", _progress(record) if step else None),
             ("images/s", _text(step.get("images_per_s")) if step else None),
             ("loss", _text(step.get("loss")) if step else None),
@@ -79,7 +81,7 @@ class RunStatus:
     def _hint(self) -> str | None:
         if self.state == "lost":
             return "mlops-launch was killed; the same command resumes from the newest checkpoint"
-        return None if self.record.exit_code is None else exit_hint(self.record.exit_code, self.record.out_of_memory, self.record.saved)
+        return record_hint(self.record)
 
 
 def look(run: ArchivedRun, host: Host) -> RunStatus:

@@ -22,7 +22,7 @@ from mlops_launch.commands.runs.display import Display
 from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core.kube.outcome import advice, may_heal
-from mlops_launch.core.record import BY_DETACHING, BY_TIMEOUT, LOCAL, RunRecord, exit_hint, exit_name
+from mlops_launch.core.record import BY_DETACHING, BY_TIMEOUT, LOCAL, RunRecord, exit_name, record_hint
 from mlops_launch.core.workload.plan import Plan
 
 TIME_IS_UP: Final = "the time limit is reached: saving and stopping"
@@ -148,8 +148,9 @@ def summarize(ended: Ended, console: Console) -> None:
         console.info(f"{record.name} succeeded after {seconds:.0f} s")
     else:
         reason = f"\nreason: {record.reason}" if record.reason is not None else ""
-        message = f"the training ended with exit code {code}: {exit_name(code, record.out_of_memory)}{reason}"
-        console.error(message, advice(record.reason) or exit_hint(code, record.out_of_memory, record.saved))
+        said = f"\nthe log says: {record.error}" if record.error is not None else ""
+        message = f"the training ended with exit code {code}: {exit_name(code, record.out_of_memory)}{reason}{said}"
+        console.error(message, advice(record.reason) or record_hint(record))
     output = Path(record.output or "")
     if record.engine == LOCAL and record.output is not None and (output / contract.METRICS_FILE).exists():
         console.info(f"figures: {output / contract.METRICS_FILE}")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from mlops_launch.commands.runs.archive import ArchivedRun, Position
 from mlops_launch.commands.runs.display import Display
 from mlops_launch.contract import LauncherExitCode
+from mlops_launch.core.log.cause import TAIL, find_cause
 from mlops_launch.core.log.lines import Cut, LineReader, Metrics, is_result
 from mlops_launch.core.record import RunRecord
 
 CHUNK = 1 << 20  # bytes
+SIGNALS = 128  # exit codes from here on say that something was killed, or lost
 RECORD_S = 1.0  # between two writes of the record while the training runs
 
 
@@ -59,6 +63,13 @@ class Recorder:
         """Return the exit code of what has ended with `code`: a trainer without a result in its whole log has not succeeded."""
         seen = not self.record.gaps and not self._said and self.complete
         return LauncherExitCode.NO_RESULT if self._trains and seen and code == 0 and not self.record.result else code
+
+    def cause(self, code: int) -> dict[str, str | None]:
+        """Return what the log says of the end with exit code `code`, as fields of the record; nothing of a success or a kill."""
+        found = None
+        with self._said_once(f"the archive cannot be read: {self._run.folder}"):
+            found = find_cause(_end_of(self._run.log, TAIL)) if 0 < code < SIGNALS else None
+        return {} if found is None else {"error": found.message, "error_hint": found.hint}
 
     @property
     def lacks_beginning(self) -> bool:
@@ -121,3 +132,10 @@ class Recorder:
                 self._said.add(failed)
                 reason = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
                 self._display.console.warn(f"{failed}: {reason}")
+
+
+def _end_of(path: Path, size: int) -> bytes:
+    """Return the last `size` bytes of a file."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+        return file.read()

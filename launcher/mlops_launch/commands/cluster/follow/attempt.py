@@ -176,8 +176,8 @@ class Attempt:
             case Place():
                 self.recorder.place(Position(piece.read, piece.pod, self.recorder.size, piece.mark))
 
-    def _end(self, **changes: Any) -> None:
-        self._write(ended=iso(self.cluster.host.now()), **changes)
+    def _end(self, exit_code: int, **changes: Any) -> None:
+        self._write(ended=iso(self.cluster.host.now()), exit_code=exit_code, **self.recorder.cause(exit_code), **changes)
         self.applied.run.remove_position()
 
     def _write(self, **changes: Any) -> None:
