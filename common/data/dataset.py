@@ -18,7 +18,7 @@ from common.data.names import some_of
 from common.data.shards import find_shards
 from common.data.split import Example, Split
 from common.errors import TrainingError
-from mlops_launch.contract import ExitCode
+from mlops_launch.contract import NO_DATA_HINT, ExitCode
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,7 @@ def open_dataset(
     """
     folder = Path(dataset_dir)
     if not folder.is_dir():
-        hint = "set DATASET_DIR, or write a dataset with `common/data/prepare.py`"
-        raise TrainingError(f"no such dataset folder: {folder}", hint, ExitCode.NO_DATA)
+        raise TrainingError(f"no such dataset folder: {folder}", NO_DATA_HINT, ExitCode.NO_DATA)
     manifest = load(folder)
     if manifest is None:
         if (folder / MANIFEST_FILE).exists():

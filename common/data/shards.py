@@ -12,7 +12,7 @@ from common.data.manifest import INDEX_FILE, MANIFEST_FILE, TRAIN, VALIDATION
 from common.data.names import some_of
 from common.data.records import unreadable
 from common.errors import TrainingError
-from mlops_launch.contract import ExitCode
+from mlops_launch.contract import NO_DATA_HINT, ExitCode
 
 # What the record files of a split begin with, before a hyphen.
 PREFIXES = {TRAIN: (TRAIN,), VALIDATION: (VALIDATION, "val", "valid")}
@@ -49,7 +49,7 @@ def find_shards(folder: Path, log: Callable[[str], None]) -> dict[str, list[str]
         holds = f"; it holds {some_of(sorted(path.name for path in folder.iterdir()))}" if any(folder.iterdir()) else ""
         raise TrainingError(
             f"no files `train-*` or `validation-*` in the dataset folder: {folder}",
-            f"set DATASET_DIR, or write a dataset with `common/data/prepare.py`{holds}",
+            f"{NO_DATA_HINT}{holds}",
             ExitCode.NO_DATA,
         )
     used = {name for files in found.values() for name in files} | {MANIFEST_FILE, INDEX_FILE}

@@ -77,6 +77,11 @@ LOG_COPY_FILE: Final = "launcher.log"
 LOG_STARTS_FILE: Final = "launcher.log.starts"
 RESULT_FILE: Final = "result.json"
 
+# What trainer and launcher say where a dataset folder holds no dataset.
+NO_DATA_HINT: Final = (
+    "write a dataset with `common/data/prepare.py`, or name the folder of one: DATASET_DIR, in a local run `--mount datasets=DIR`"
+)
+
 # Log lines: a word, then key=value pairs (logfmt).
 START: Final = "start"  # the first line of a training: what runs, how many ranks, where
 STEP: Final = "step"  # `step=120/1000 epoch=2 loss=…`: the key is the word

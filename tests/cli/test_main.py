@@ -38,6 +38,24 @@ def test_a_verb_shows_its_help(call: Call, verb: str) -> None:
     assert ended.stdout.startswith(f"Usage: mlops-launch {verb} ")
 
 
+@pytest.mark.parametrize("verb", ["", *VERBS])
+@pytest.mark.parametrize("columns", [40, 60, 80, 100, 200])
+def test_help_fits_the_terminal_and_breaks_no_address_and_no_example(
+    call: Call, monkeypatch: pytest.MonkeyPatch, verb: str, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = call(*filter(None, [verb]), "--help").stdout.splitlines()
+    begin = next((number for number, line in enumerate(lines) if line.strip() in ("Example:", "Examples:")), len(lines))
+    end = next((number for number in range(begin, len(lines)) if not lines[number]), len(lines))
+    examples, address = lines[begin:end], [line for line in lines if "https://" in line]
+    too_wide = [line for line in lines if len(line) > columns]
+    assert [line for line in too_wide if line not in examples + address] == []
+    assert columns < 80 or too_wide == []
+    assert all(line.endswith("/stable/shell-completion/") for line in address) and bool(address) == (not verb)
+    assert verb in ("", "delete", "gc", "ls", "render") or examples, "the verb has examples"
+    assert all(line.startswith(("  Example", "    mlops-launch ", "        ")) for line in examples)
+
+
 def test_version(call: Call) -> None:
     assert call("--version") == Ended(0, f"mlops-launch, version {__version__}\n", "")
 

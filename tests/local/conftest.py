@@ -33,15 +33,24 @@ class Process:
 
 
 class LocalRun:
-    """A started `mlops-launch run --local`; its lines are collected in the background."""
+    """A started `mlops-launch run --local`; its lines are collected in the background.
 
-    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str]) -> None:
+    Args:
+        arguments: of `run`.
+        folder: where it is started.
+        environment: all its variables.
+        job: in a process group of its own, as a shell with job control does it.
+        orphan: in a session of its own, where nobody can continue what is stopped.
+    """
+
+    def __init__(self, arguments: list[str], folder: Path, environment: dict[str, str], *, job: bool = False, orphan: bool = False) -> None:
         self.folder = folder
         self.errors_file = folder / f"stderr-{time.monotonic_ns()}"
         with self.errors_file.open("wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mlops_launch", "run", *arguments, "--local"],
                 cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
+                preexec_fn=os.setpgrp if job else None, start_new_session=orphan,
             )  # fmt: skip
         self.output = b""
         self._session: int | None = None
@@ -181,8 +190,8 @@ def run_local(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[
     """Start `mlops-launch run OVERLAY … --local` in tmp_path, and leave nothing running after the test."""
     started: list[LocalRun] = []
 
-    def run_local(overlay: Path, *arguments: str) -> LocalRun:
-        started.append(LocalRun([str(overlay), *arguments], tmp_path, environment))
+    def run_local(overlay: Path, *arguments: str, **kind: bool) -> LocalRun:
+        started.append(LocalRun([str(overlay), *arguments], tmp_path, environment, **kind))
         return started[-1]
 
     yield run_local

@@ -18,7 +18,9 @@ from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.core.log.cause import LONGEST, Cause, find_cause
 from mlops_launch.core.record import RunRecord, exit_hint
 
-RECORD = RunRecord("job", "MPIJob", "/overlay", "2026-01-02T03:04:05.000+00:00", 1, None, "host", 7, 8, ended="2026-01-02T03:05:05.000+00:00")
+RECORD = RunRecord(
+    "job", "MPIJob", "/overlay", "2026-01-02T03:04:05.000+00:00", 1, None, "host", 7, 8, ended="2026-01-02T03:05:05.000+00:00"
+)
 START = b"start comm=mpi4py world_size=2 ranks=0:a,1:a\n"
 REFUSED = b"error: a global batch of 50 images cannot be divided among 3 ranks\n\nhint: set MLOPS_GLOBAL_BATCH=51\n"
 OTHER = b"error: lost the connection to rank 0\n\nhint: look at its log\n"
@@ -49,7 +51,9 @@ def test_the_first_error_of_the_newest_training_counts(log: bytes, cause: Cause 
     assert find_cause(log) == cause
 
 
-PIECES = st.one_of(st.binary(max_size=20), st.sampled_from([START, BOX, b"\n", b"error: ", b"hint: ", b"Traceback (most recent call last):\n", b" at\n"]))
+PIECES = st.one_of(
+    st.binary(max_size=20), st.sampled_from([START, BOX, b"\n", b"error: ", b"hint: ", b"Traceback (most recent call last):\n", b" at\n"])
+)
 
 
 @given(st.lists(PIECES, max_size=12).map(b"".join))

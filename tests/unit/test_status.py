@@ -57,9 +57,31 @@ def test_interrupted_is_said_only_where_the_log_says_that_something_was_saved():
     assert exit_hint(143, saved=False) == STOPPED_HINT != exit_hint(143)
 
 
+def test_the_step_is_that_at_which_a_run_was_stopped_though_only_some_steps_have_a_line():
+    metrics = Metrics()
+    for line in (b"start comm=mpi4py", b"step=15/120 loss=0.5", b"stopped on request after step 16; the same command resumes from there"):
+        metrics.read(line)
+    status = RunStatus(ArchivedRun(Path("job/time")), RECORD.at(exit_code=143, saved=metrics.saved, step=metrics.step), "interrupted")
+    assert status.row()[COLUMNS.index("STEP")] == "16/120"
+    assert "step:      16/120" in status.to_text().splitlines()
+
+
+@pytest.mark.parametrize("end", [b"", b"x", b"16x", b"9" * 30, b"\xff"])
+def test_a_line_that_only_looks_like_the_end_of_a_stopped_run_changes_no_step(end):
+    metrics = Metrics()
+    for line in (b"step=15/120 loss=0.5", b"stopped on request after step " + end):
+        metrics.read(line)
+    assert metrics.step["step"] == 15
+
+
 def test_every_exit_code_of_the_contract_has_a_name_and_a_hint():
     assert {code for code in ExitCode if exit_name(code) == "unknown"} == set()
     assert set(ExitCode) - set(HINTS) == {ExitCode.SUCCESS}
+
+
+def test_a_signal_for_want_of_shared_memory_has_a_name_and_a_hint_and_is_in_the_page_of_exit_codes():
+    assert (exit_name(135), "/dev/shm" in (exit_hint(135) or "")) == ("SIGBUS", True)
+    assert "\n| 135 | SIGBUS | " in (Path(__file__).parents[2] / "docs/reference/exit-codes.md").read_text()
 
 
 @pytest.mark.parametrize(

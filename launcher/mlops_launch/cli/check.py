@@ -38,7 +38,8 @@ def command(
     \b
     Examples:
       mlops-launch check quickstart/k8s/mlops/multi-node
-      mlops-launch check quickstart/k8s/mlops/multi-node --strict --ignore registry-placeholder
+      mlops-launch check quickstart/k8s/mlops/multi-node --strict \\
+          --ignore registry-placeholder
       mlops-launch check quickstart/k8s/mlops/multi-node --settings
       mlops-launch check --rules
     """

@@ -6,6 +6,7 @@ Only click is imported here; each verb's module is imported when the verb runs, 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -32,6 +33,8 @@ VERBS: Final = {
 }
 
 
+NARROWEST: Final = 30  # columns of help
+WIDEST: Final = 100
 LAUNCHER_FAILED: Final = 125  # contract.LauncherExitCode, which `--help` need not import
 
 
@@ -61,6 +64,11 @@ class ShownError(click.ClickException):
 
 class Verbs(click.Group):
     """A group whose commands are stand-ins (name and short help) until one is called."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any) -> click.Context:
+        """Return the context; help is as wide as the terminal, where click would take no less than 50 columns."""
+        extra.setdefault("terminal_width", min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST) - 2)
+        return super().make_context(info_name, args, parent, **extra)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the verb's name, its command from its own module, and what is left of `args`."""
@@ -101,15 +109,17 @@ class Verbs(click.Group):
 @click.group(
     cls=Verbs,
     commands=[click.Command(name, short_help=line) for name, line in VERBS.items()],
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="mlops-launch")
 @click.pass_context
 def main(context: click.Context) -> None:
     """Train ResNet-50 v1.5 from one kustomize overlay: on a cluster, or on this machine.
 
-    OVERLAY is a folder such as quickstart/k8s/mlops/multi-node. Shell completion: see
-    https://click.palletsprojects.com/en/stable/shell-completion/ (the program's name is mlops-launch).
+    OVERLAY is a folder such as quickstart/k8s/mlops/multi-node. Shell completion, where the program's name is mlops-launch:
+
+    \b
+    https://click.palletsprojects.com/en/stable/shell-completion/
     """
     if os.environ.get("NO_COLOR"):
         context.color = False

@@ -62,7 +62,8 @@ def command(
     Examples:
       mlops-launch run quickstart/k8s/mlops/multi-node -n team-a
       mlops-launch run quickstart/k8s/mlops/multi-node --retries 2 --timeout 1d
-      mlops-launch run quickstart/k8s/mlops/multi-node --local --mount datasets=/data/digits
+      mlops-launch run quickstart/k8s/mlops/multi-node --local \\
+          --mount datasets=/data/digits
     """
     from mlops_launch.commands.runs.loop import Limits, run
     from mlops_launch.commands.runs.streams import Streams

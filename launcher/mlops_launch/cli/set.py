@@ -52,8 +52,9 @@ def command(overlay: Path, dry_run: bool, variables: tuple[str, ...], **options:
 
     \b
     Examples:
-      mlops-launch set quickstart/k8s/mlops/multi-node --user 1234:5678 --workers 5 --cpu 8
-      mlops-launch set quickstart/k8s/mlops/multi-node --preset one_epoch MLOPS_SEED=7
+      mlops-launch set quickstart/k8s/mlops/multi-node --workers 5 --cpu 8
+      mlops-launch set quickstart/k8s/mlops/multi-node \\
+          --user 1234:5678 --preset one_epoch MLOPS_SEED=7
     """
     from mlops_launch.commands.overlay.edit import edit_overlay
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -40,13 +40,15 @@ class Processes:
             raise LauncherError(f"program not found on PATH: `{name}`", hint)
         return found
 
-    def run(self, argv: Sequence[str], *, input: str | None = None, check: bool = True) -> Completed:
-        """Run a program to its end and return what it printed.
+    def run(self, argv: Sequence[str], *, input: str | None = None, check: bool = True, env: Mapping[str, str] | None = None) -> Completed:
+        """Run a program to its end, in this environment or in `env`, and return what it printed.
 
         Raises:
             ProcessError: `check` is set and the exit code is not 0.
         """
-        ended = subprocess.run(list(argv), input=input, capture_output=True, encoding="utf-8", errors="backslashreplace", check=False)
+        ended = subprocess.run(
+            list(argv), input=input, capture_output=True, encoding="utf-8", errors="backslashreplace", check=False, env=env
+        )
         if check and ended.returncode != 0:
             raise ProcessError(argv, ended.returncode, ended.stderr)
         return Completed(tuple(argv), ended.returncode, ended.stdout, ended.stderr)
@@ -108,14 +110,41 @@ class Processes:
                 members.append(int(folder.name))
         return members
 
-    def kill(self, pids: Sequence[int]) -> None:
+    def kill(self, pids: Iterable[int]) -> None:
         """Kill processes at once."""
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        _send(pids, signal.SIGKILL)
+
+    def pause(self, leader: int) -> None:
+        """Do what Ctrl-Z does, to a session and to this process; return when this process is continued, and the session with it.
+
+        Where there is no shell to continue it, that is at once. When this process is killed meanwhile, the session is
+        continued as well: it has been asked to save by then.
+        """
+        stopped: set[int] = set()
+        # SIGTSTP would not do: the kernel takes it from a session without a terminal. Again, for what was started meanwhile.
+        while started := set(self.session(leader)) - stopped:
+            _send(started, signal.SIGSTOP)
+            stopped |= started
+        guard = ["/bin/sh", "-c", f"cat; kill -CONT {' '.join(map(str, stopped))}"]
+        null = subprocess.DEVNULL
+        with subprocess.Popen(guard, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True):
+            self.pause_self()
+        _send(stopped, signal.SIGCONT)
+
+    def pause_self(self) -> None:
+        """Do what Ctrl-Z does by default: return when a shell has continued this process, at once where there is no shell to do so."""
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, handler)
 
     def is_root(self) -> bool:
         """Return whether this process runs as root."""
         return os.geteuid() == 0
+
+
+def _send(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass

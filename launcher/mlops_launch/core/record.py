@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
-from mlops_launch.contract import ExitCode, LauncherExitCode, Value
+from mlops_launch.contract import NO_DATA_HINT, ExitCode, LauncherExitCode, Value
 from mlops_launch.errors import LauncherError
 
 SCHEMA: Final = 1
@@ -29,7 +29,7 @@ HINTS: Final[Mapping[int, str]] = {
     ExitCode.FAILURE: "an unexpected error: the end of the log has the traceback",
     ExitCode.USAGE: "a flag or an MLOPS_* variable is wrong: the log names it",
     ExitCode.BAD_DATA: "the data is damaged or its labels are out of range: the log names the file",
-    ExitCode.NO_DATA: "no data in the dataset folder: prepare it, or give another with `--mount datasets=DIR`",
+    ExitCode.NO_DATA: NO_DATA_HINT,
     ExitCode.DIVERGED: "the loss is not finite: a smaller learning rate or a longer warm-up",
     ExitCode.CANNOT_CREATE: "the output folder is not writable, or another run uses it",
     ExitCode.IO_ERROR: "the disk is full or failing: make room; the same command then resumes from the newest checkpoint",
@@ -37,6 +37,7 @@ HINTS: Final[Mapping[int, str]] = {
     LauncherExitCode.NO_RESULT: "the command ended with 0 and without a result line: does MODEL_SCRIPT run the trainer to its end?",
     126: "the command cannot be executed: is MODEL_SCRIPT a script?",
     127: "a program of the command is missing in this Python environment: `pip install 'mlops-launch[train]'`",
+    128 + signal.SIGBUS: "memory that is a file could not be had: is there room in /dev/shm, and in the folder of temporary files?",
     ExitCode.KILLED: "a process was killed: the same command resumes from the newest checkpoint",
     ExitCode.INTERRUPTED: "stopped when asked: the same command resumes from the newest checkpoint",
     ExitCode.WORKER_LOST: "a worker was lost: the same command resumes from the newest checkpoint",

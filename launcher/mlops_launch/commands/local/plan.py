@@ -22,7 +22,6 @@ from mlops_launch.errors import LauncherError, UsageError
 # What of this shell's environment a training gets: language, time zone, and this Python's environment, which stands
 # for the image's. Nothing else, so that a run does not depend on the shell it was started in.
 PASSED_ON = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "HOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PYTHONPATH")
-MPIRUN_HINT = "`pip install 'mlops-launch[train]'` brings Open MPI's"
 
 
 def plan_local(
@@ -44,7 +43,7 @@ def plan_local(
         mounts: claim → folder, from the user; the others lie below .mlops/volumes.
         extra: variables from the user.
         model_dir: the folder that holds common/ and models/, from the user.
-        processes: finds mpirun, knows whether this is root.
+        processes: knows whether this is root.
         host: this machine.
 
     Raises:
@@ -61,8 +60,6 @@ def plan_local(
     for word in plan.argv:
         if plan.below_checkout(word) and not Path(word).exists():
             raise LauncherError(f"a file of the command does not exist: {word}", "correct MODEL_DIR, MODEL_SCRIPT or `--model-dir`")
-    if "mpirun" in plan.argv:
-        processes.find("mpirun", MPIRUN_HINT)
     return plan
 
 

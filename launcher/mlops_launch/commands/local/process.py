@@ -7,7 +7,8 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.runs.console import Console
@@ -39,6 +40,31 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
         self._kill_at = float("inf")
         self._unsaid: list[str] = []
+        self._pause_is_due = False
+
+    @contextmanager
+    def pausable(self) -> Iterator[None]:
+        """Have Ctrl-Z stop the program with this process, and `fg`, `bg` or SIGCONT continue both, while the context lasts."""
+        if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:  # the caller wants none of it
+            yield
+            return
+        signal.signal(signal.SIGTSTP, lambda number, frame: self.pause())
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+            if self._pause_is_due:
+                self._processes.pause_self()
+
+    def pause(self) -> None:
+        """Ctrl-Z has come: return when both were continued. A program that is just being started, or was just ended, is waited for."""
+        process = self._process
+        self._pause_is_due = process is None
+        if process is None:
+            return
+        begun = time.monotonic()
+        self._processes.pause(process.pid)
+        self._kill_at += time.monotonic() - begun
 
     def interrupt(self, number: int) -> None:
         """A signal with that number has come."""
@@ -60,6 +86,8 @@ class Program:
         """
         self._process = process
         assert process.stdout is not None
+        if self._pause_is_due:
+            self.pause()
         if self._stop.reason is not None:
             process.terminate()
         drained_at = float("inf")

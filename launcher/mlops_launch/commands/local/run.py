@@ -10,6 +10,7 @@ from pathlib import Path
 from mlops_launch.clients.host import Host
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.local.plan import actions, plan_local, prepare, preset
+from mlops_launch.commands.local.preflight import require_what_it_needs
 from mlops_launch.commands.local.process import Program
 from mlops_launch.commands.overlay.check import Given
 from mlops_launch.commands.overlay.planning import checked_plan, redacted
@@ -65,6 +66,7 @@ class LocalEngine:
         run = self.archive.create(plan.workload.name, started)
         try:
             local = self._local(plan.workload, run.scratch.absolute())
+            require_what_it_needs(plan, local, self.overlay, self.processes)
         except BaseException:
             shutil.rmtree(run.folder)
             raise
@@ -96,7 +98,8 @@ class LocalEngine:
         try:
             prepare(local)
             self._program = Program(self.processes, stop, display.console, lambda: display.silent(STARTING))
-            code = self._program.follow(self.processes.start(local.argv, env=local.environment, cwd=local.folder), recorder.take)
+            with self._program.pausable():
+                code = self._program.follow(self.processes.start(local.argv, env=local.environment, cwd=local.folder), recorder.take)
         finally:
             self._program = None
             recorder.end()

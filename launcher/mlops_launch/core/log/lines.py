@@ -16,6 +16,7 @@ _SAVED_PREFIX: Final = b"stopped on request after step "  # of common/training/l
 _EVALUATION_PREFIX: Final = f"{EVALUATION} ".encode()
 _OURS: Final = (_STEP_PREFIX, _EVALUATION_PREFIX, _RESULT_PREFIX, f"{OUT_OF_MEMORY} ".encode())
 _STEPS: Final = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
+_STOPPED_AT: Final = re.compile(rb"[0-9]{1,18}\b")
 _LONGEST_NUMBER: Final = 32  # letters
 
 
@@ -108,6 +109,9 @@ class Metrics:
             self.started, self.saved = True, False
         elif line.startswith(_SAVED_PREFIX):
             self.saved = True
+            # Not every step has a line of its own.
+            if self.step and (found := _STOPPED_AT.match(line[len(_SAVED_PREFIX) :])):
+                self.step = self.step | {"step": int(found[0])}
         elif line.startswith(_EVALUATION_PREFIX):
             self.evaluation = typed_fields(line.decode(errors="replace"))
         elif is_result(line):
