@@ -1,4 +1,4 @@
-"""The one package of this repository: the launcher, with the model package (quickstart, common, models) as data."""
+"""The one package of this repository: the launcher, with the model package (quickstart, common, models, k8s) as data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # What `mlops-launch init` unpacks. In the wheel it lies at mlops_launch/package/.
-MODEL_PACKAGE = ("quickstart", "common", "models")
+MODEL_PACKAGE = ("quickstart", "common", "models", "k8s")
 
 
 def version() -> str:

@@ -15,6 +15,7 @@ import argparse
 import dataclasses
 import functools
 import os
+import shlex
 import signal
 import sys
 import time
@@ -30,17 +31,32 @@ if __name__ == "__main__":
     # A checkout carries the launcher; an installed one comes first.
     sys.path.append(str(root / "launcher"))
 
-from common.data.image_folder import DEFAULT_HELD_OUT, image_folder
-from common.data.manifest import TRAIN, VALIDATION, Manifest
-from common.data.names import printable
-from common.data.source import Content, Source
-from common.data.sources import FASHION_FOLDER, digits, fashion_mnist
-from common.data.writer import write_dataset
-from common.errors import TrainingError
-from common.files import io_error
-from common.tensorflow_start import start_tensorflow
-from mlops_launch import contract
-from mlops_launch.contract import ExitCode
+
+def _lacks(error: ModuleNotFoundError) -> int:
+    """Say which package is missing, and return the exit code; what is ours and missing is a defect."""
+    if error.name is None or error.name.split(".")[0] == "common":
+        raise error
+    install = f"{shlex.quote(sys.executable)} -m pip install 'mlops-launch[train,data]'"
+    print(f"Error: a package is not installed in this Python: {error.name}\n\nhint: {install}", file=sys.stderr)
+    return os.EX_CONFIG
+
+
+try:
+    from common.data.image_folder import DEFAULT_HELD_OUT, image_folder
+    from common.data.manifest import TRAIN, VALIDATION, Manifest
+    from common.data.names import printable
+    from common.data.source import Content, Source
+    from common.data.sources import FASHION_FOLDER, digits, fashion_mnist
+    from common.data.writer import write_dataset
+    from common.errors import TrainingError
+    from common.files import io_error
+    from common.tensorflow_start import start_tensorflow
+    from mlops_launch import contract
+    from mlops_launch.contract import ExitCode
+except ModuleNotFoundError as missing:
+    if __name__ != "__main__":
+        raise
+    sys.exit(_lacks(missing))
 
 DEFAULT_OUTPUT = Path(".mlops/datasets")
 DEFAULT_SIZE = 32
@@ -66,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(_result(manifest, output, time.monotonic() - begin))
     except TrainingError as error:
         return _fail(error)
+    except ModuleNotFoundError as error:
+        return _lacks(error)
     except OSError as error:
         return _fail(io_error(error, f"prepare the dataset, `{error.filename}`" if error.filename else "prepare the dataset"))
     return int(ExitCode.SUCCESS)

@@ -20,7 +20,7 @@ NEXT = "\nnext:\n  mlops-launch check {0}/quickstart/k8s/mlops/multi-node\n  mlo
 
 def package() -> dict[str, bytes]:
     """The checkout's own files, without caches."""
-    parts = ("quickstart", "common", "models")
+    parts = ("quickstart", "common", "models", "k8s")
     found = {f"{part}/{name}": text for part in parts for name, text in content(ROOT / part).items()}
     return {name: text for name, text in found.items() if "__pycache__" not in name}
 
@@ -34,7 +34,7 @@ def unpacked(folder: Path) -> dict[str, bytes]:
 def test_unpacks_into_a_new_or_empty_folder(call: Call, existing: bool) -> None:
     if existing:
         Path("mine").mkdir()
-    assert call("init", "mine") == Ended(0, "mine/quickstart\nmine/common\nmine/models\n", NEXT.format("mine"))
+    assert call("init", "mine") == Ended(0, "mine/quickstart\nmine/common\nmine/models\nmine/k8s\n", NEXT.format("mine"))
     assert unpacked(Path("mine")) == package()
     sums = {name: sha256(text).hexdigest() for name, text in package().items()}
     assert json.loads(Path("mine", MANIFEST).read_text()) == {"schema": 1, "files": sums}
@@ -69,7 +69,7 @@ def test_force_writes_every_file_and_keeps_every_edit(call: Call) -> None:
         number = "-2" if text == "MINE=2\n" else ""
         assert call("init", "mine", "--force") == Ended(
             0,
-            "mine/quickstart\nmine/common\nmine/models\n",
+            "mine/quickstart\nmine/common\nmine/models\nmine/k8s\n",
             f"your version of mine/{env} is kept: mine/{env}.mine{number}\n" + NEXT.format("mine"),
         )
     mine = {f"{env}.mine": b"MINE=1\n", f"{env}.mine-2": b"MINE=2\n", "quickstart/own.env": b"OWN=1\n", "notes.txt": b"mine\n"}
@@ -134,6 +134,15 @@ def test_upgrade_names_what_it_did(call: Call) -> None:
     Path("mine", env).write_text("MINE=1\n")
     assert call("init", "mine", "--upgrade") == Ended(0, f"edited mine/{env}, the new version is mine/{env}.new\n", "")
     assert unpacked(Path("mine")) == {**package(), env: b"MINE=1\n", f"{env}.new": package()[env]}
+
+
+def test_upgrade_brings_a_part_that_an_older_version_did_not_have(call: Call) -> None:
+    call("init", "mine")
+    shutil.rmtree("mine/k8s")
+    ended = call("init", "mine", "--upgrade")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert all(line.startswith("written mine/k8s/") for line in ended.stdout.splitlines())
+    assert unpacked(Path("mine")) == package()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"files": 1}', '{"files": {"../../x": "1", "quickstart/../../x": ""}}'])

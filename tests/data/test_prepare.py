@@ -280,6 +280,18 @@ def test_the_command_runs_by_its_path_from_any_folder(tmp_path: Path) -> None:
 # Fashion-MNIST: files of its format with a few images; the package itself is not needed for the test.
 
 
+@pytest.mark.parametrize("package", ["google_crc32c", "numpy", "tensorflow"])
+def test_a_package_that_is_not_installed_is_named_with_a_command_that_installs_it(package: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    argv = [sys.executable, str(SCRIPT), "digits", "--output", str(tmp_path / "digits")]
+    ended = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    hint = f"{sys.executable} -m pip install 'mlops-launch[train,data]'"
+    said = f"Error: a package is not installed in this Python: {package}\n\nhint: {hint}\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (78, "", said)
+    assert not (tmp_path / "digits" / "manifest.json").exists()
+
+
 def write_fashion(folder: Path, train: int, test: int) -> None:
     folder.mkdir()
     random = np.random.default_rng(0)

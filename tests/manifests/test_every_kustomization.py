@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -25,6 +26,7 @@ ALLOWED_FIELDS = {
     "replacements",
     "resources",
 }
+LINK = re.compile(r"\]\(([^)#:\s]+)\)")
 OFFLINE = [folder for folder in kustomizations() if folder not in NEEDS_NETWORK]
 
 
@@ -67,6 +69,22 @@ def test_uses_no_deprecated_field(path: Path) -> None:
 @pytest.mark.parametrize("folder", ["k8s", "k8s/kind", *(f for f in kustomizations() if f.startswith("k8s/"))])
 def test_a_platform_folder_says_when_to_use_it(folder: str) -> None:
     assert (ROOT / folder / "README.md").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("folder", [folder for folder in OFFLINE if folder.startswith("k8s/")])
+def test_a_platform_folder_names_the_namespace_that_its_files_have(folder: str, kubectl: Kustomize) -> None:
+    names = {item["metadata"]["namespace"] for item in kubectl.render(ROOT / folder).objects if "namespace" in item["metadata"]}
+    said = re.findall(r"the namespace of the jobs; the file has `(\S+?)`", (ROOT / folder / "README.md").read_text(encoding="utf-8"))
+    assert names == set(said)
+    # Where nothing is in the files, the context's namespace is taken: no command may name one.
+    commands = re.findall(r"^kubectl .*$", (ROOT / folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert said or [command for command in commands if "-n " in command] == []
+
+
+@pytest.mark.parametrize("link", sorted({(path, link) for path in ROOT.glob("k8s/**/*.md") for link in LINK.findall(path.read_text())}))
+def test_a_link_of_a_platform_folder_stays_within_what_init_unpacks(link: tuple[Path, str]) -> None:
+    page, target = link
+    assert (page.parent / target).resolve().is_relative_to(ROOT / "k8s"), "a folder of `mlops-launch init` has no docs/"
 
 
 @pytest.mark.parametrize("component", sorted(path.name for path in COMPONENTS.iterdir()))

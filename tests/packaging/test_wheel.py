@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 import mlops_launch
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ("quickstart", "common", "models")
+PACKAGE = ("quickstart", "common", "models", "k8s")
 # What the launcher needs at run time, with what that needs: nothing else may be seen by the installed wheel.
 DEVELOPMENT_ONLY = ("pytest", "hypothesis", "mypy", "tensorflow", "numpy", "horovod", "mpi4py")
 
@@ -115,6 +115,23 @@ def test_the_unpacked_overlay_renders(launcher: Path, tmp_path: Path) -> None:
         for root in (ROOT, tmp_path / "package")
     )
     assert (there.stdout, there.stderr) == (here.stdout, b"")
+
+
+def test_a_run_without_the_extras_says_once_what_to_install(launcher: Path, tmp_path: Path) -> None:
+    run(launcher, "init", "package", cwd=tmp_path)
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs" / "kubectl").symlink_to(Path(sys.executable).parent / "kubectl")
+    ended = subprocess.run(
+        [str(launcher), "run", "--local", "package/quickstart/k8s/mlops/multi-node"], cwd=tmp_path, capture_output=True, text=True,
+        env={"PATH": f"{tmp_path / 'programs'}:/usr/bin:/bin", "HOME": str(tmp_path)}, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (125, "")
+    message, blank, hint, horovod = ended.stderr.splitlines()[-4:]
+    missing = "google_crc32c, horovod, mpirun, numpy, safetensors, tensorflow"
+    assert (message, blank) == (f"Error: what this run needs is not installed here: {missing}", "")
+    assert hint == f"hint: {launcher.parent / 'python'} -m pip install 'mlops-launch[train]'"
+    assert horovod.endswith("`--env MLOPS_COMM=mpi4py`")
+    assert not list(tmp_path.glob(".mlops/runs/*/*"))
 
 
 def test_the_wheel_knows_its_models_and_an_unpacked_folder_its_own_presets(launcher: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from mlops_launch.cli.shared import note
 def command(folder: Path, upgrade: bool, force: bool) -> None:
     """Unpack the model package into a folder.
 
-    Writes quickstart (what you edit and apply), common and models (the training code) into DIR. Files of your own stay
-    as they are in any case.
+    Writes quickstart (what you edit and apply), common and models (the training code), and k8s (what a platform engineer
+    applies: mpi-operator, storage, rights, quota) into DIR. Files of your own stay as they are in any case.
 
     \b
     Examples:

@@ -72,7 +72,7 @@ def require_place(cluster: Cluster, planned: Submission) -> None:
             raise
     kind = kinds.lookup(planned.workload.kind)
     if not is_installed(cluster, kind):
-        hint = f"install it: `kubectl apply --server-side -k {kind.installed_by}`"
+        hint = f"install it: `kubectl apply --server-side -k {kind.installed_by}`; `mlops-launch init DIR` unpacks k8s/ too"
         raise LauncherError(f"the cluster has no {kind.name} of {kind.api_version}", hint)
     for role in planned.workload.roles:
         for claim in (volume.claim for volume in role.volumes):

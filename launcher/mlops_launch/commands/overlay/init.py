@@ -1,4 +1,4 @@
-"""Unpack the model package: quickstart, common and models; later, bring its files to this version without losing an edit."""
+"""Unpack the model package: quickstart, common, models and k8s; later, bring its files to this version without losing an edit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from typing import Final
 from mlops_launch.commands.overlay.package import own_part
 from mlops_launch.errors import UsageError
 
-PARTS: Final = ("quickstart", "common", "models")
+PARTS: Final = ("quickstart", "common", "models", "k8s")
+_ALWAYS: Final = PARTS[:3]  # the first versions had no more
 MANIFEST: Final = ".mlops-package.json"  # what was unpacked: path → SHA-256, by which an edit is known
 _SKIPPED: Final = shutil.ignore_patterns("__pycache__", "*.pyc", ".mlops", ".DS_Store")
 
@@ -74,7 +75,7 @@ def _refuse(folder: Path, force: bool, upgrade: bool) -> None:
         raise UsageError("not both: --force and --upgrade", "`--upgrade` keeps edited files as they are, `--force` writes every file")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"not a folder: {folder}", "give a folder that is empty or does not exist")
-    if upgrade and not all((folder / part).is_dir() for part in PARTS):
+    if upgrade and not all((folder / part).is_dir() for part in _ALWAYS):
         raise UsageError(f"nothing to upgrade in: {folder}", "without `--upgrade` the package is unpacked there")
     if folder.is_dir() and any(folder.iterdir()) and not force and not upgrade:
         raise UsageError(
