@@ -44,7 +44,7 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     text = environment.get(name, "")
     if not text.isdigit() or int(text) < 1:
         raise TrainingError(
-            f"{name} is no positive number: {text!r}",
+            f"{name} is not a positive number: {text}",
             "the overlay's replacements.yaml writes it from the patch file",
             ExitCode.CONFIGURATION,
         )

@@ -2,6 +2,7 @@
 
 LauncherError           exit 1: something is wrong, and the hint says what to do
 ├── UsageError          exit 2: the call itself is wrong
+├── NoCluster           exit 1: no kubeconfig names one
 └── ProcessError        exit 1: a program that was run failed; carries a line that can be pasted
 """
 
@@ -40,6 +41,10 @@ class UsageError(LauncherError):
     """The call is wrong: an option, a value, a path that is no overlay."""
 
     exit_code = 2
+
+
+class NoCluster(LauncherError):
+    """No kubeconfig names a cluster."""
 
 
 class ProcessError(LauncherError):

@@ -74,8 +74,30 @@ def test_an_error_is_a_line_a_blank_line_and_a_hint(call: Call) -> None:
         2,
         "",
         "Error: no kustomization.yaml in: quickstart\n\n"
-        "hint: give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node\n",
+        "hint: did you mean `quickstart/k8s/mlops/multi-node` or `quickstart/k8s/mlops/single-node`?\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("folder", "hint"),
+    [
+        ("quickstart/k8s/mlops/multinode", "did you mean `quickstart/k8s/mlops/multi-node`?"),
+        ("quickstart/k8s/mlops/multi-node/mlops.env", "give its folder: quickstart/k8s/mlops/multi-node"),
+        (".", "did you mean `quickstart/k8s/mlops/multi-node` or `quickstart/k8s/mlops/single-node`?"),
+        ("quickstart/k8s", "give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node"),
+        ("no/such/folder", "give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node"),
+    ],
+)
+def test_an_overlay_that_is_meant_is_named(call: Call, folder: str, hint: str) -> None:
+    assert call("check", folder) == Ended(2, "", f"Error: no kustomization.yaml in: {folder}\n\nhint: {hint}\n")
+
+
+@pytest.mark.parametrize("verb", ["set", "render", "check", "run"])
+def test_a_call_without_an_overlay_gets_an_example(call: Call, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    said = "Error: no overlay given\n\nhint: for instance `mlops-launch {} {}`\n"
+    assert call(verb) == Ended(2, "", said.format(verb, "quickstart/k8s/mlops/multi-node"))
+    monkeypatch.chdir("quickstart/k8s/mlops/multi-node")
+    assert call(verb) == Ended(2, "", said.format(verb, "."))
 
 
 def test_an_unreadable_file_is_an_error_not_a_traceback(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,19 @@ def test_a_folder_above_that_is_somebody_elses_is_not_used(call: Call, tmp_path:
     assert find_root() == Path(".mlops")
 
 
+@pytest.mark.parametrize("verb", ["status", "logs"])
+def test_a_name_that_is_not_known_where_no_cluster_is(call: Call, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    monkeypatch.setenv("KUBECONFIG", "none.yaml")
+    ended = call(verb, "nosuch")
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    hint = "in .mlops/runs: {}; to ask a cluster, set KUBECONFIG or write ~/.kube/config"
+    said = f"Error: no run of that name here, and no cluster to ask: nosuch\n\nhint: {hint}\n"
+    assert ended.stderr == said.format("no runs yet")
+    add(Archive(Path(".mlops")), "job", 1, 0, "done\n")
+    assert call(verb, "nosuch").stderr == said.format("job")
+    assert call(verb, "nosuch", "-n", "team-a").stderr.startswith("Error: no cluster is known: "), "the user names a cluster"
+
+
 @pytest.mark.parametrize("words", [(), ("job",)])
 def test_a_run_that_is_running_comes_before_a_newer_one_that_has_ended(call: Call, words: tuple[str, ...]) -> None:
     archive = Archive(Path(".mlops"))

@@ -274,7 +274,19 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(call: Call) -> None:
             ["--gpus", "1"],
             2,
             "Error: no kustomization.yaml in: quickstart\n\n"
-            "hint: give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node\n",
+            "hint: did you mean `quickstart/k8s/mlops/multi-node` or `quickstart/k8s/mlops/single-node`?\n",
+        ),
+        (
+            MULTI_NODE,
+            ["--memory", "1e99"],
+            2,
+            "Error: not a quantity for memory: 1e99\n\nhint: for instance 4 or 500m for CPU, 8Gi for memory\n",
+        ),
+        (
+            MULTI_NODE,
+            ["--cpu", "1e400"],
+            2,
+            "Error: not a quantity for CPU: 1e400\n\nhint: for instance 4 or 500m for CPU, 8Gi for memory\n",
         ),
     ],
 )

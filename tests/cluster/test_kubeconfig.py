@@ -79,7 +79,7 @@ def test_several_files_are_merged(config: Path, monkeypatch: pytest.MonkeyPatch)
         ("apiVersion: v1\nkind: Config\n", (), 1, "no cluster is known: no kubeconfig, or no context in it: {file}"),
         ("", (), 1, "cannot read the kubeconfig: Invalid kube-config. {file} file is empty"),
         ("a: [\n", (), 1, "the kubeconfig is not YAML, line 2: {file}"),
-        ("- 1\n", (), 1, "this is no kubeconfig: {file}"),
+        ("- 1\n", (), 1, "not a kubeconfig: {file}"),
         (CONTEXTS, (), 1, "the kubeconfig has no current context: {file}"),
         (CONTEXTS + "current-context: renamed", (), 1, "the kubeconfig's current context is not in it: renamed"),
         (CONTEXTS, ("--context", "dev"), 2, "no such context in the kubeconfig: dev"),

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from mlops_launch.cli.shared import clients_of, echo_json, json_option, note
-from mlops_launch.errors import UsageError
+from mlops_launch.cli.shared import clients_of, echo_json, json_option, no_overlay, note
 
 
 @click.command("check")
@@ -57,7 +56,7 @@ def command(
             click.echo("\n".join(f"{rule.id:<{width}}  {rule.severity:<7}  {rule.summary}" for rule in RULES))
         return
     if overlay is None:
-        raise UsageError("no overlay given", "for instance `mlops-launch check quickstart/k8s/mlops/multi-node`")
+        raise no_overlay("check")
     from mlops_launch.commands.overlay.check import check_overlay
 
     findings = check_overlay(overlay, clients_of(context).processes, ignore)

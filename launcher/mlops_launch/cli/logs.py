@@ -44,7 +44,7 @@ def command(
       mlops-launch logs resnet50v1-5 --run 20260102T030405Z
       mlops-launch logs resnet50v1-5 -n team-a --all --since 10m
     """
-    from mlops_launch.commands.cluster.find import Place, where
+    from mlops_launch.commands.cluster.find import Place, connect, where
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.listing import follow_log
     from mlops_launch.commands.runs.streams import Streams, standard_output
@@ -59,7 +59,7 @@ def command(
         from mlops_launch.commands.cluster.logs import Asked, show_logs
         from mlops_launch.commands.cluster.resume import follow_on, left_run
 
-        cluster, name = clients.connect(found.context, found.namespace), found.name or name
+        cluster, name = connect(found, name, archive, clients), found.name or name
         if follow and not everything and since is None and tail is None:
             workload, item = workload_of(cluster, name)
             run = left_run(archive, host, item)

@@ -12,6 +12,7 @@ import click
 
 from mlops_launch.cli.ending import silence
 from mlops_launch.commands.runs.console import Console
+from mlops_launch.errors import UsageError
 
 if TYPE_CHECKING:
     from mlops_launch.clients.clients import Clients
@@ -44,7 +45,19 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def overlay_argument(command: Command) -> Command:
     """Add the argument OVERLAY, a folder; whether it holds a kustomization is for the library to say."""
-    return click.argument("overlay", type=click.Path(path_type=Path))(command)
+    return click.argument("overlay", type=click.Path(path_type=Path), required=False, metavar="OVERLAY", callback=_required)(command)
+
+
+def _required(context: click.Context, parameter: click.Parameter, overlay: Path | None) -> Path | None:
+    if overlay is None and not context.resilient_parsing:
+        raise no_overlay(context.info_name)
+    return overlay
+
+
+def no_overlay(verb: str | None) -> UsageError:
+    """Return the error of a call without an overlay."""
+    example = "." if (Path() / "kustomization.yaml").is_file() else "quickstart/k8s/mlops/multi-node"
+    return UsageError("no overlay given", f"for instance `mlops-launch {verb} {example}`")
 
 
 def json_option(command: Command) -> Command:

@@ -37,14 +37,15 @@ def command(
       mlops-launch status resnet50v1-5 --watch
       mlops-launch status resnet50v1-5 -n team-a --json
     """
-    from mlops_launch.commands.cluster.find import Place, where
+    from mlops_launch.commands.cluster.find import Place, connect, where
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.listing import look
 
     clients = clients_of(context)
     host = clients.host
-    found = where(Archive(), host, name, run_time, Place(kube_context, namespace))
-    cluster = clients.connect(found.context, found.namespace) if isinstance(found, Place) else None
+    archive = Archive()
+    found = where(archive, host, name, run_time, Place(kube_context, namespace))
+    cluster = connect(found, name, archive, clients) if isinstance(found, Place) else None
     while True:
         if isinstance(found, Place):
             from mlops_launch.commands.cluster.limits import PATIENCE_S

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from mlops_launch.errors import LauncherError, UsageError
+from mlops_launch.errors import LauncherError, NoCluster, UsageError
 
 DEFAULT: Final = "~/.kube/config"
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -85,13 +85,13 @@ def _contexts(files: str) -> tuple[dict[str, dict[str, Any]], str | None]:
     except (config.ConfigException, OSError, ValueError) as error:
         raise LauncherError(f"cannot read the kubeconfig: {error}", hint) from error
     except (AttributeError, KeyError, TypeError) as error:  # the client expects the right shape
-        raise LauncherError(f"this is no kubeconfig: {files}", hint) from error
+        raise LauncherError(f"not a kubeconfig: {files}", hint) from error
 
 
 def _choose(known: dict[str, dict[str, Any]], current: str | None, asked: str | None, files: str) -> str:
     names = ", ".join(known)
     if not known:
-        raise LauncherError(
+        raise NoCluster(
             f"no cluster is known: no kubeconfig, or no context in it: {files}",
             "set KUBECONFIG, or write ~/.kube/config; `mlops-launch run OVERLAY --local` needs no cluster",
         )

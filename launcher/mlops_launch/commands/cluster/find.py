@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mlops_launch.clients.clients import Clients
+from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.host import Host
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
 from mlops_launch.commands.runs.listing import look
 from mlops_launch.core.record import CLUSTER
-from mlops_launch.errors import LauncherError
+from mlops_launch.errors import LauncherError, NoCluster
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,22 @@ def where(archive: Archive, host: Host, name: str | None, time: str | None, aske
     record = status.record
     alone = record.engine == CLUSTER and (in_cluster or status.state in ("detached", "lost"))
     return Place(record.context, record.namespace, record.name) if alone else run
+
+
+def connect(found: Place, name: str | None, archive: Archive, clients: Clients) -> Cluster:
+    """Return the cluster that was found to be asked.
+
+    Raises:
+        LauncherError: there is none; for a name that the archive does not know either, it says so.
+    """
+    try:
+        return clients.connect(found.context, found.namespace)
+    except NoCluster as error:
+        if name is None or found != Place():  # a cluster was named, by the user or by the record
+            raise
+        known = ", ".join(dict.fromkeys(run.folder.parent.name for run in archive.runs()))
+        hint = f"in {archive.root / 'runs'}: {known or 'no runs yet'}; to ask a cluster, set KUBECONFIG or write ~/.kube/config"
+        raise LauncherError(f"no run of that name here, and no cluster to ask: {name}", hint) from error
 
 
 def _is_running(run: ArchivedRun, host: Host) -> bool:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mlops_launch.clients.process import Completed, Processes
+from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.errors import LauncherError, ProcessError, UsageError
 
 # kustomize 5.1.0 is the first whose components see the generators of the overlay that includes them.
 OLDEST_KUSTOMIZE = (5, 1)
 KUBECTL_HINT = "install kubectl 1.31 or newer, or `pip install 'mlops-launch[kubectl]'`"
+LOOKED_AT = 1000  # entries of a folder, to find an overlay that may be meant
 KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 
 
@@ -22,11 +25,29 @@ def require_overlay(folder: Path) -> Path:
     Raises:
         UsageError: it is no folder, or holds no kustomization.
     """
-    if not any((folder / name).is_file() for name in KUSTOMIZATION_NAMES):
-        raise UsageError(
-            f"no kustomization.yaml in: {folder}", "give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node"
-        )
+    if not _is_overlay(folder):
+        raise UsageError(f"no kustomization.yaml in: {folder}", _near(folder))
     return folder
+
+
+def _near(folder: Path) -> str:
+    """Return the hint for a folder that is not an overlay: the one around it, below it or beside it that is meant, perhaps."""
+    if folder.is_file() and _is_overlay(folder.parent):
+        return f"give its folder: {folder.parent}"
+    below = [path for pattern in ("*", "k8s/mlops/*", "quickstart/k8s/mlops/*") for path in _overlays(folder, pattern)]
+    if below:
+        return f"did you mean {' or '.join(f'`{path}`' for path in below)}?"
+    beside = {path.name: path for path in _overlays(folder.parent, "*")}
+    near = did_you_mean(folder.name, beside)
+    return f"did you mean `{beside[near]}`?" if near else "give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node"
+
+
+def _overlays(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in islice(folder.glob(pattern), LOOKED_AT) if _is_overlay(path))
+
+
+def _is_overlay(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in KUSTOMIZATION_NAMES)
 
 
 def render_text(overlay: Path, processes: Processes) -> str:

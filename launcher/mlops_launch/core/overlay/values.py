@@ -12,6 +12,9 @@ from typing import Final
 from mlops_launch.errors import UsageError
 
 LARGEST_ID = 2**31 - 1  # what the API server takes for runAsUser, runAsGroup and fsGroup
+# No machine has as much: CPUs, and bytes.
+LARGEST_CPU = 100_000
+LARGEST_MEMORY = 2**60
 
 _QUANTITY = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?P<suffix>m|k|[MGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
 _FACTORS = {"m": Decimal("0.001"), "k": Decimal(1000)}
@@ -95,9 +98,13 @@ def is_dns_label(text: str) -> bool:
     return _LABEL.fullmatch(text) is not None
 
 
+def _up_to(largest: int) -> Callable[[str], bool]:
+    return lambda text: 0 < (parse_quantity(text) or 0) <= largest
+
+
 _QUANTITY_HINT = "for instance 4 or 500m for CPU, 8Gi for memory"
-CPU: Final = Form("a quantity for CPU", parse_quantity, _QUANTITY_HINT)  # 0 does not fit either
-MEMORY: Final = Form("a quantity for memory", parse_quantity, _QUANTITY_HINT)
+CPU: Final = Form("a quantity for CPU", _up_to(LARGEST_CPU), _QUANTITY_HINT)
+MEMORY: Final = Form("a quantity for memory", _up_to(LARGEST_MEMORY), _QUANTITY_HINT)
 NAMESPACE: Final = Form(
     "the name of a namespace",
     is_dns_label,
