@@ -84,9 +84,22 @@ def test_several_files_are_merged(config: Path, monkeypatch: pytest.MonkeyPatch)
         (CONTEXTS + "current-context: renamed", (), 1, "the kubeconfig's current context is not in it: renamed"),
         (CONTEXTS, ("--context", "dev"), 2, "no such context in the kubeconfig: dev"),
         (CONTEXTS, ("--context", "torn"), 1, "cannot use the kubeconfig's context torn: "),
-        (CONTEXTS, ("--context", "prod"), 1, f"cannot reach the cluster at {SERVER}: [Errno 111] Connection refused"),
+        (CONTEXTS, ("--context", "prod"), 1, f"cannot reach the cluster at {SERVER}: Connection refused"),
+        (CONTEXTS.replace("https://", ""), ("--context", "prod"), 1, "cannot reach the cluster at http://127.0.0.1:1: Connection refused"),
     ],
-    ids=["none", "no-contexts", "empty", "not-yaml", "not-a-kubeconfig", "no-current", "stale-current", "unknown", "torn", "unreachable"],
+    ids=[
+        "none",
+        "no-contexts",
+        "empty",
+        "not-yaml",
+        "not-a-kubeconfig",
+        "no-current",
+        "stale-current",
+        "unknown",
+        "torn",
+        "unreachable",
+        "no-scheme",
+    ],
 )
 def test_trouble_is_one_line_and_a_hint(
     call: Call, config: Path, written: str | None, words: tuple[str, ...], code: int, error: str

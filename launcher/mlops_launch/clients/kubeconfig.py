@@ -61,10 +61,31 @@ def access(context: str | None) -> Access:
         config.load_kube_config(files, context=name, client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError, ValueError) as error:
         raise LauncherError(f"{failure}: {error}", f"`kubectl get namespaces --context {name}` asks with it too") from error
+    _complete(settings)
+    _complete_again(settings)
     if complaints and not settings.api_key and not settings.cert_file:
         hint = f"its plugin for credentials failed; `kubectl get namespaces --context {name}` calls it too"
         raise LauncherError(f"{failure}: {complaints[-1]}", hint)
     return Access(client.ApiClient(settings), name, str(known[name].get("namespace") or "default"), complaints)
+
+
+def _complete(settings: Any) -> None:
+    """Give a server without a scheme the one that kubectl gives it."""
+    if "://" not in settings.host:
+        secure = settings.ssl_ca_cert or settings.cert_file or not settings.verify_ssl
+        settings.host = f"{'https' if secure else 'http'}://{settings.host}"
+
+
+def _complete_again(settings: Any) -> None:
+    """Have it so too when the client renews the token, for which it reads the server once more."""
+    renew = settings.refresh_api_key_hook
+
+    def renew_and_complete(renewed: Any) -> None:
+        renew(renewed)
+        _complete(renewed)
+
+    if renew is not None:
+        settings.refresh_api_key_hook = renew_and_complete
 
 
 def _contexts(files: str) -> tuple[dict[str, dict[str, Any]], str | None]:

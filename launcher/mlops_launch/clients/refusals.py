@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,6 +21,9 @@ class ApiError(LauncherError):
         self.status = status
 
 
+_ERRNO = re.compile(r"^\[Errno -?[0-9]+\] ")
+
+
 class Disconnected(LauncherError):
     """No connection, or one that broke: another try may help."""
 
@@ -29,7 +33,7 @@ def unreachable(address: str, error: BaseException) -> Disconnected:
     reason = getattr(error, "reason", None) or error
     text = str(reason).rpartition(": ")[2] if "Errno" in str(reason) or "object at" in str(reason) else str(reason)
     return Disconnected(
-        f"cannot reach the cluster at {address}: {' '.join(text.split())}",
+        f"cannot reach the cluster at {address}: {_ERRNO.sub('', ' '.join(text.split()))}",
         "is it up, and is this its network? `--context` chooses another; `run OVERLAY --local` needs none",
     )
 

@@ -110,8 +110,9 @@ class Metrics:
         elif line.startswith(_SAVED_PREFIX):
             self.saved = True
             # Not every step has a line of its own.
-            if self.step and (found := _STOPPED_AT.match(line[len(_SAVED_PREFIX) :])):
-                self.step = self.step | {"step": int(found[0])}
+            stopped = _STOPPED_AT.match(line[len(_SAVED_PREFIX) :])
+            if self.step and stopped:
+                self.step = self.step | {"step": int(stopped[0])}
         elif line.startswith(_EVALUATION_PREFIX):
             self.evaluation = typed_fields(line.decode(errors="replace"))
         elif is_result(line):
