@@ -43,18 +43,29 @@ class Screen:
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_a_silent_start_says_what_is_going_on_until_the_first_line(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_time_says_what_is_waited_for(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     screen, now = Screen(terminal), [100.0]
     monkeypatch.setattr("mlops_launch.commands.runs.display.time.monotonic", lambda: now[0])
-    for _ in range(40):
-        screen.display.silent("starting")
-        now[0] += 0.2
-    waited = b"".join(b"\r\x1b[Kstarting, %d s" % second for second in (3, 4, 5, 6, 7)) if terminal else b""
+
+    def wait(what: str | None, seconds: int) -> None:
+        for _ in range(5 * seconds):
+            screen.display.silent(what)
+            now[0] += 0.2
+
+    clear = b"\r\x1b[K"
+    wait("starting", 5)
+    waited = clear + b"starting, 3 s" + clear + b"starting, 4 s" if terminal else b""
     assert screen.file.getvalue() == waited
-    shown = waited + (b"\r\x1b[K" if terminal else b"") + b"start\n"
+    shown = waited + (clear if terminal else b"") + b"start\n"
     assert screen.feed(b"start\n") == shown
-    screen.display.silent("starting")
-    assert screen.end() == shown
+    wait("first step", 4)
+    shown += clear + b"first step, 3 s" if terminal else b""
+    assert screen.file.getvalue() == shown
+    screen.feed(b"half a li")
+    wait("first step", 4)  # a line that has begun is not written over
+    screen.feed(b"ne\n")
+    wait(None, 9)
+    assert screen.end() == shown + (clear if terminal else b"") + b"half a line\n"
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -25,7 +25,6 @@ from mlops_launch.core.workload.local_plan import LocalPlan
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.core.workload.plan import Plan
 
-STARTING = "starting the ranks and importing TensorFlow"
 FOR_A_CLUSTER = frozenset({"registry-placeholder"})  # warnings that mean nothing here
 
 
@@ -97,7 +96,7 @@ class LocalEngine:
         code: int = LauncherExitCode.LAUNCHER_FAILED
         try:
             prepare(local)
-            self._program = Program(self.processes, stop, display.console, lambda: display.silent(STARTING))
+            self._program = Program(self.processes, stop, display.console, lambda: display.silent(recorder.awaited))
             with self._program.pausable():
                 code = self._program.follow(self.processes.start(local.argv, env=local.environment, cwd=local.folder), recorder.take)
         finally:

@@ -30,8 +30,8 @@ class Display:
         self._drawn = False
         self._inside = False  # a line of the log has begun and not ended
         self._broken = False
-        self._waits_since: float | None = None  # until the first line
-        self._spoken = False
+        self._waits_for: str | None = None
+        self._waits_since = 0.0
         self.console = Console(self._say)  # talk, which takes the line of progress away
 
     def show(self, cut: Cut, steps: Sequence[bool], step: Mapping[str, Value]) -> None:
@@ -42,7 +42,6 @@ class Display:
             steps: for each whole line, whether it is a step line; a terminal shows those as progress.
             step: the newest step's fields.
         """
-        self._spoken = True
         lines = [line for line, is_step in zip(cut.lines, steps, strict=True) if not (is_step and self._streams.terminal)]
         if self._streams.quiet:
             cut, lines = Cut(), [line for line in lines if is_result(line)]
@@ -57,12 +56,13 @@ class Display:
         if self._streams.terminal and step and not self._broken and not self._inside:
             self._draw(step)
 
-    def silent(self, what: str) -> None:
-        """Say on a terminal what is going on while nothing has come yet; called again and again."""
+    def silent(self, what: str | None) -> None:
+        """Say on a terminal what is waited for, and for how long already; None when nothing is. Called again and again."""
         now = time.monotonic()
-        self._waits_since = now if self._waits_since is None else self._waits_since
+        if what != self._waits_for:
+            self._waits_for, self._waits_since = what, now
         seconds = now - self._waits_since
-        if self._spoken or not self._streams.terminal or seconds < SILENT_S or self._drawn and now - self._drawn_at < 1.0:
+        if what is None or not self._streams.terminal or seconds < SILENT_S or self._inside or self._drawn and now - self._drawn_at < 1.0:
             return
         self._talk(_CLEAR + f"{what}, {seconds:.0f} s"[: shutil.get_terminal_size().columns - 1])
         self._drawn, self._drawn_at = True, now

@@ -16,6 +16,8 @@ from mlops_launch.core.log.lines import Cut, LineReader, Metrics, is_result
 from mlops_launch.core.record import RunRecord
 
 CHUNK = 1 << 20  # bytes
+STARTING = "starting the ranks"
+FIRST_STEP = "preparing the first step, which compiles the network"
 SIGNALS = 128  # exit codes from here on say that something was killed, or lost
 RECORD_S = 1.0  # between two writes of the record while the training runs
 
@@ -70,6 +72,15 @@ class Recorder:
         with self._said_once(f"the archive cannot be read: {self._run.folder}"):
             found = find_cause(_end_of(self._run.log, TAIL)) if 0 < code < SIGNALS else None
         return {} if found is None else {"error": found.message, "error_hint": found.hint}
+
+    @property
+    def awaited(self) -> str | None:
+        """What takes its time before the first step, silently; None when there is no more to wait for."""
+        if not self._trains:
+            return None if self._log.tell() else STARTING
+        if not self._metrics.started:
+            return f"{STARTING} and importing TensorFlow"
+        return None if self._metrics.step or self._metrics.result else FIRST_STEP
 
     @property
     def lacks_beginning(self) -> bool:
