@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_launch.cli.main import VERBS, main
+from mlops_launch.commands.runs.archive import Archive
 from tests.cli.conftest import Call, Ended
+from tests.cli.test_runs import add
 
 OVERLAY = "quickstart/k8s/mlops/multi-node"
 WORDS = {
@@ -117,7 +119,9 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("words", ["--help", "check --rules", f"render {OVERLAY}", f"set {OVERLAY} MLOPS_EPOCHS=2", "init mine"])
+@pytest.mark.parametrize(
+    "words", ["--help", "check --rules", f"render {OVERLAY}", f"set {OVERLAY} MLOPS_EPOCHS=2", "init mine", "ls", "status", "logs"]
+)
 @pytest.mark.parametrize(
     ("end", "code", "stderr"),
     [
@@ -130,6 +134,7 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_streams_that_are_closed_or_full_are_no_traceback(call: Call, words: str, end: str, code: int, stderr: str | None) -> None:
+    add(Archive(Path(".mlops")), "job", 1, 0, "a line\n")
     ended = shell(f"$M {words} {end}")
     assert "Traceback" not in ended.stderr and "Exception ignored" not in ended.stderr
     assert (ended.returncode, ended.stdout) == (code, "")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -46,6 +49,20 @@ def test_the_result_line_is_the_last_of_stdout_and_stderr_together(multi_node, e
     ended = subprocess.run(argv, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "result top1=1.0000 step=3 world_size=2"
     assert "resnet50v1-5 succeeded after" in ended.stdout
+
+
+@pytest.mark.parametrize("blocks", [0, 4])  # no file may be larger, as on a disk that has that much room left
+def test_a_disk_that_cannot_take_the_archive_is_told_before_anything_starts(multi_node, environment, tmp_path, blocks):
+    limited = ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "bash", sys.executable, "-m", "mlops_launch"]
+    kept = environment | {"PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(
+        [*limited, "run", str(multi_node), "--local"], cwd=tmp_path, env=kept, capture_output=True, text=True, check=False
+    )
+    first, blank, hint = ended.stderr.splitlines()
+    assert (ended.returncode, ended.stdout, blank) == (125, "", "")
+    assert re.fullmatch(r"Error: cannot write the archive: \.mlops(/runs/resnet50v1-5/\d{8}T\d{6}Z)?: File too large", first)
+    assert hint.endswith("runs are kept in its .mlops/")
+    assert list(tmp_path.glob(".mlops/runs/*/*")) == []
 
 
 def test_a_full_disk_below_the_archive_does_not_stop_the_training(run_local, multi_node, tmp_path):

@@ -11,7 +11,18 @@ from mlops_launch.commands.runs.archive import ArchivedRun
 from mlops_launch.commands.runs.listing import COLUMNS, RunStatus
 from mlops_launch.contract import ExitCode
 from mlops_launch.core.log.lines import Metrics
-from mlops_launch.core.record import BY_TIMEOUT, HINTS, MEMORY_HINT, STOPPED_HINT, RunRecord, exit_hint, exit_name, state
+from mlops_launch.core.record import (
+    BY_SIGNAL,
+    BY_TIMEOUT,
+    HINTS,
+    MEMORY_HINT,
+    STOPPED_HINT,
+    RunRecord,
+    exit_hint,
+    exit_name,
+    record_hint,
+    state,
+)
 from mlops_launch.core.workload.redaction import REDACTED, redact_object
 from mlops_launch.errors import LauncherError
 
@@ -64,6 +75,13 @@ def test_the_step_is_that_at_which_a_run_was_stopped_though_only_some_steps_have
     status = RunStatus(ArchivedRun(Path("job/time")), RECORD.at(exit_code=143, saved=metrics.saved, step=metrics.step), "interrupted")
     assert status.row()[COLUMNS.index("STEP")] == "16/120"
     assert "step:      16/120" in status.to_text().splitlines()
+
+
+def test_a_run_that_was_killed_while_it_was_stopping_promises_no_checkpoint():
+    killed = RECORD.at(exit_code=137, stopped_by=BY_SIGNAL)
+    assert record_hint(killed) == STOPPED_HINT
+    assert record_hint(killed.at(saved=True)) == record_hint(RECORD.at(exit_code=137)) == HINTS[137]
+    assert record_hint(killed.at(out_of_memory=True)) == MEMORY_HINT
 
 
 @pytest.mark.parametrize("end", [b"", b"x", b"16x", b"9" * 30, b"\xff"])

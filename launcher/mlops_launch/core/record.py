@@ -200,4 +200,6 @@ def record_hint(record: RunRecord) -> str | None:
         return record.error_hint
     if record.error is not None and record.exit_code in SAID_BY_LOG:
         return None
+    if record.exit_code == ExitCode.KILLED and record.stopped_by and not record.saved and not record.out_of_memory:
+        return STOPPED_HINT  # by a second Ctrl-C
     return exit_hint(record.exit_code, record.out_of_memory, record.saved)

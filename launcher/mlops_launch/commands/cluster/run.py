@@ -17,6 +17,7 @@ from mlops_launch.commands.cluster.remove import remove
 from mlops_launch.commands.cluster.submit import Submission, apply, make_room, require_place, submission
 from mlops_launch.commands.overlay.planning import checked_plan, redacted
 from mlops_launch.commands.runs.archive import Archive
+from mlops_launch.commands.runs.beginning import removed_on_error
 from mlops_launch.commands.runs.console import Console
 from mlops_launch.commands.runs.display import Display
 from mlops_launch.commands.runs.loop import Ended, Stop
@@ -97,8 +98,9 @@ class ClusterEngine:
             engine=CLUSTER, namespace=planned.namespace, context=cluster.context,
         )  # fmt: skip
         references = [ownership.reference(item) for item in planned.objects]
-        try:
+        with removed_on_error(archived):
             archived.write_plan(plan.to_text())
+        try:
             applied = apply(cluster, planned)
         except BaseException as error:
             shutil.rmtree(archived.folder)

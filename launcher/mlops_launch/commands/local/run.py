@@ -15,6 +15,7 @@ from mlops_launch.commands.local.process import Program
 from mlops_launch.commands.overlay.check import Given
 from mlops_launch.commands.overlay.planning import checked_plan, redacted
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
+from mlops_launch.commands.runs.beginning import removed_on_error
 from mlops_launch.commands.runs.display import Display
 from mlops_launch.commands.runs.loop import Ended, Stop
 from mlops_launch.commands.runs.recorder import Recorder
@@ -63,21 +64,19 @@ class LocalEngine:
         self.host.remove_left_memory()
         started = self.host.now()
         run = self.archive.create(plan.workload.name, started)
-        try:
+        with removed_on_error(run):
             local = self._local(plan.workload, run.scratch.absolute())
             require_what_it_needs(plan, local, self.overlay, self.processes)
-        except BaseException:
-            shutil.rmtree(run.folder)
-            raise
-        run.write_plan(replace(plan, actions=actions(local)).to_text())
-        pid, pid_started = self.host.own_process()
-        record = RunRecord(
-            name=plan.workload.name, kind=plan.workload.kind, overlay=str(self.overlay.resolve()), started=iso(started),
-            try_number=number, output=str(local.output) if local.output else None, host=self.host.name(),
-            pid=pid, pid_started=pid_started,
-        )  # fmt: skip
-        run.write(record)
-        return Ended(run, self._follow(local, run, Recorder(run, record, display, plan.trains), stop, display))
+            run.write_plan(replace(plan, actions=actions(local)).to_text())
+            pid, pid_started = self.host.own_process()
+            record = RunRecord(
+                name=plan.workload.name, kind=plan.workload.kind, overlay=str(self.overlay.resolve()), started=iso(started),
+                try_number=number, output=str(local.output) if local.output else None, host=self.host.name(),
+                pid=pid, pid_started=pid_started,
+            )  # fmt: skip
+            run.write(record)
+            recorder = Recorder(run, record, display, plan.trains)
+        return Ended(run, self._follow(local, run, recorder, stop, display))
 
     def interrupt(self, stop: Stop, number: int) -> None:
         """Ask the program to save and stop; a second Ctrl-C kills it."""

@@ -195,7 +195,8 @@ class Archive:
                     number += 1
         except OSError as error:
             raise LauncherError(
-                f"cannot write the archive: {error.filename}: {error.strerror}", "run in a folder of yours: runs are kept in its .mlops/"
+                f"cannot write the archive: {error.filename or self.root}: {error.strerror}",
+                "run in a folder of yours: runs are kept in its .mlops/",
             ) from error
 
     def runs(self, name: str | None = None) -> list[ArchivedRun]:
