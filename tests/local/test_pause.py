@@ -40,7 +40,7 @@ def require_a_standstill(run) -> None:
     """Fail when the run prints anything for a while; a rank prints each twentieth of a second."""
     time.sleep(0.3)  # what was on its way
     before = run.output
-    time.sleep(1.0)
+    time.sleep(0.6)
     assert run.output == before
 
 
@@ -103,7 +103,7 @@ def test_control_z_and_fg_in_a_shell_then_control_c(shell, multi_node, output):
     shell.type("\x1a")
     shell.wait_for(r"\[1\]\+\s+Stopped")
     step = (output / "step").read_text()
-    time.sleep(1.0)
+    time.sleep(0.6)
     assert int((output / "step").read_text()) <= int(step) + 1  # the step in which they were stopped may be half written
     shell.type("fg\n")
     shell.wait_for(r" \d+/60 .*images/s")
@@ -129,7 +129,7 @@ def test_ranks_stop_and_continue_with_the_launcher(job):
     assert run.lines[-1] == "result top1=1.0000 step=60 world_size=2"
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 3.0])
+@pytest.mark.parametrize("after_s", [0.0, 0.15, 0.3, 0.6, 1.0, 1.6, 2.5])
 def test_control_z_works_from_the_first_moment(job, after_s):
     run = job("--env", "MLOPS_TEST_STEP_S=0")
     time.sleep(after_s)
