@@ -100,10 +100,10 @@ def test_a_model_without_tensorflow_needs_none(call, without, package):
     folder = package("", "#!/bin/sh\nexec python3 $MODEL_DIR/models/$MODEL_NAME/main.py\n")
     (folder / "models" / "resnet50v1_5").mkdir()
     (folder / "models" / "resnet50v1_5" / "main.py").write_text(
-        "try:\n    import numpy\nexcept ImportError:\n    numpy = None\nprint('result none =', numpy)\n"
+        "try:\n    import numpy\nexcept ImportError:\n    numpy = None\nprint('result numpy=%s' % numpy)\n"
     )
     ended = call("run", str(folder / "quickstart/k8s/mlops/single-node"), "--local")
-    assert (ended.returncode, ended.stdout) == (0, "result none = None\n"), ended.stderr
+    assert (ended.returncode, ended.stdout) == (0, "result numpy=None\n"), ended.stderr
 
 
 def test_mpirun_that_is_missing_is_told_too(call, environment, package, tmp_path):
