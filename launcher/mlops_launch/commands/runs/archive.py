@@ -194,10 +194,8 @@ class Archive:
                 except FileExistsError:
                     number += 1
         except OSError as error:
-            raise LauncherError(
-                f"cannot write the archive: {error.filename or self.root}: {error.strerror}",
-                "run in a folder of yours: runs are kept in its .mlops/",
-            ) from error
+            failed = f"cannot write the archive: {error.filename or self.root}: {error.strerror}"
+            raise LauncherError(failed, "run in a folder of yours: runs are kept in its .mlops/") from error
 
     def runs(self, name: str | None = None) -> list[ArchivedRun]:
         """Return the runs, of one name or of all, oldest first."""
