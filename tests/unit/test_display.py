@@ -33,7 +33,7 @@ class Screen:
         return self.file.getvalue()
 
     def show(self, cut: Cut) -> None:
-        self.display.show(cut, [self.metrics.read(line) for line in cut.lines], self.metrics.step)
+        self.display.show(cut, self.metrics.take(cut.lines), self.metrics.step)
 
     def end(self) -> bytes:
         self.show(self.reader.end())

@@ -107,7 +107,7 @@ class Connection:
     data: bytes
     follow: bool
 
-    def read(self, in_blocks: bool = False) -> bytes:
+    def read(self) -> bytes:
         while not self.data:
             if not self.follow or self.kubelet.state == ENDED:
                 return b""

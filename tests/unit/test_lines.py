@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_launch.core.log import lines as loglines
-from mlops_launch.core.log.lines import Cut, LineReader, Metrics, typed_fields
+from mlops_launch.core.log.lines import Cut, LineReader, Metrics, is_result, results, typed_fields
 
 PIECES = st.lists(st.binary(max_size=9) | st.sampled_from([b"step=1", b"result ", b"\n", b"\r", b"x" * 70_000]), max_size=8)
 
@@ -18,7 +18,7 @@ PIECES = st.lists(st.binary(max_size=9) | st.sampled_from([b"step=1", b"result "
 def test_every_byte_comes_once_and_in_order_however_the_stream_is_cut(chunks: list[bytes], wait: bool) -> None:
     reader = LineReader(wait)
     cuts = [*map(reader.feed, chunks), reader.end()]
-    shown = b"".join(cut.rest + b"".join(line + b"\n" for line in cut.lines) + cut.opened for cut in cuts)
+    shown = b"".join(cut.rest + cut.lines + cut.opened for cut in cuts)
     stream = b"".join(chunks)
     assert shown in (stream, stream + b"\n" * bool(cuts[-1].lines))
     assert reader.end() == Cut()
@@ -32,11 +32,22 @@ def test_the_figures_do_not_depend_on_how_the_stream_is_cut(chunks: list[bytes],
         whole.read(line)
     reader = LineReader()
     for begin in range(0, len(stream), size):
-        for line in reader.feed(stream[begin : begin + size]).lines:
-            cut.read(line)
-    for line in reader.end().lines:
-        cut.read(line)
+        cut.take(reader.feed(stream[begin : begin + size]).lines)
+    cut.take(reader.end().lines)
     assert cut == whole
+
+
+TELLING = st.sampled_from([b"step=1/2 loss=1", b"step=x", b" step=1/2", b"result a=1", b"evaluation a=1", b"start comm=x", b"", b"\r"])
+
+
+@given(st.lists(TELLING | st.binary(max_size=9).map(lambda line: line.replace(b"\n", b"")), max_size=9))
+def test_lines_that_are_taken_together_tell_what_they_tell_one_by_one(lines: list[bytes]) -> None:
+    together, alone = Metrics(), Metrics()
+    text = b"".join(line + b"\n" for line in lines)
+    steps = [text[begin:end] for begin, end in together.take(text)]
+    assert steps == [line + b"\n" for line in lines if alone.read(line)]
+    assert together == alone
+    assert results(text) == b"".join(line + b"\n" for line in lines if is_result(line))
 
 
 def test_what_cannot_become_a_line_of_ours_is_passed_on_at_once() -> None:
@@ -44,15 +55,15 @@ def test_what_cannot_become_a_line_of_ours_is_passed_on_at_once() -> None:
     assert reader.feed(b"ste") == Cut(), "it may become a step line"
     assert reader.feed(b"el 10%\r") == Cut(opened=b"steel 10%\r")
     assert reader.feed(b"20%\r") == Cut(rest=b"20%\r")
-    assert reader.feed(b"done\nstep=1/2\nres") == Cut(rest=b"done\n", lines=(b"step=1/2",))
-    assert reader.end() == Cut(lines=(b"res",))
+    assert reader.feed(b"done\nstep=1/2\nres") == Cut(rest=b"done\n", lines=b"step=1/2\n")
+    assert reader.end() == Cut(lines=b"res\n")
 
 
 def test_a_line_of_ours_that_does_not_end_is_held_up_to_64_kib() -> None:
     reader = LineReader()
     assert reader.feed(b"result " + b"x" * 60_000) == Cut()
     found = reader.feed(b"x" * 10_000)
-    assert (len(found.opened), found.lines) == (70_007, ())
+    assert (len(found.opened), found.lines) == (70_007, b"")
 
 
 def test_a_line_of_64_mib_takes_linear_time() -> None:

@@ -59,14 +59,15 @@ def command(
         from mlops_launch.commands.cluster.logs import Asked, show_logs
         from mlops_launch.commands.cluster.resume import follow_on, left_run
 
+        moment = _moment(since, host.now())
         cluster, name = connect(found, name, archive, clients), found.name or name
+        workload, item = workload_of(cluster, name)
         if follow and not everything and since is None and tail is None:
-            workload, item = workload_of(cluster, name)
             run = left_run(archive, host, item)
             if run is not None:
                 streams = Streams(out, sys.stderr, terminal=False)
                 context.exit(follow_on(run, workload, cluster, clients.processes, host, streams))
-        show_logs(cluster, name, Asked(out, console(), follow, everything, _moment(since, host.now()), tail))
+        show_logs(cluster, workload, item, Asked(out, console(), follow, everything, moment, tail))
         return
     if everything or since is not None:
         option = "--all" if everything else "--since"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlops_launch.clients.chunks import Wire
 from mlops_launch.clients.refusals import Disconnected
 
 CHUNK = 1 << 18  # bytes
-BLOCK = 1 << 16  # bytes of an answer that is read as a whole: an API server sends a chunk per line, and each chunk costs
 
 
 class Stream:
@@ -15,12 +15,10 @@ class Stream:
 
     def __init__(self, response: Any) -> None:
         self._response = response
+        self._wire = Wire.below(response)
 
-    def read(self, in_blocks: bool = False) -> bytes:
+    def read(self) -> bytes:
         """Return what has come, at least a byte; nothing at the body's proper end.
-
-        Args:
-            in_blocks: wait for BLOCK bytes, or for the end.
 
         Raises:
             Disconnected: the connection broke, or nothing came within the time limit.
@@ -28,7 +26,7 @@ class Stream:
         import urllib3
 
         try:
-            return bytes(self._response.read(BLOCK) if in_blocks else self._response.read1(CHUNK))
+            return bytes(self._response.read1(CHUNK)) if self._wire is None else self._wire.read()
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:  # the last two: it was closed
             raise Disconnected(f"the connection broke: {error}") from error
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from mlops_launch.clients.cluster import Cluster
+from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError, Disconnected
 from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower, gap_text
 from mlops_launch.commands.cluster.jobs import pods_of, workload_of
@@ -20,6 +20,7 @@ from mlops_launch.core.log.lines import LineReader
 from mlops_launch.core.log.pieces import Gap, Mark, Piece
 from mlops_launch.core.workload import state
 from mlops_launch.core.workload.kinds import main_pods
+from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError, as_launcher_error
 
 POLL_S = 1.0
@@ -47,18 +48,18 @@ class Asked:
     tail: int | None = None
 
 
-def show_logs(cluster: Cluster, name: str | None, asked: Asked) -> None:
+def show_logs(cluster: Cluster, workload: Workload, found: Json, asked: Asked) -> None:
     """Print a job's log.
 
     Args:
         cluster: where, with its namespace.
-        name: of the workload; None is the newest.
+        workload: the job as a shape.
+        found: the same as it is in the cluster.
         asked: what of it.
 
     Raises:
-        LauncherError: there is no such job, or no log to read.
+        LauncherError: there is no log to read.
     """
-    workload, found = workload_of(cluster, name)
     pods = pods_of(cluster, found, cluster.namespace)
     if not asked.everything:
         pods = main_pods(found, pods)

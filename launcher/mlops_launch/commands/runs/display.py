@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from mlops_launch.commands.runs.console import Console
 from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.contract import Value
-from mlops_launch.core.log.lines import Cut, is_result
+from mlops_launch.core.log.lines import Cut, is_result, results
 from mlops_launch.core.log.progress import progress_line
 from mlops_launch.core.printable import one_line
 
@@ -25,7 +25,7 @@ class Display:
     def __init__(self, streams: Streams, preset: str | None = None) -> None:
         self._streams = streams
         self._preset = preset
-        self._held: bytes | None = None
+        self._held = b""
         self._drawn_at = 0.0
         self._drawn = False
         self._inside = False  # a line of the log has begun and not ended
@@ -34,23 +34,23 @@ class Display:
         self._waits_since = 0.0
         self.console = Console(self._say)  # talk, which takes the line of progress away
 
-    def show(self, cut: Cut, steps: Sequence[bool], step: Mapping[str, Value]) -> None:
+    def show(self, cut: Cut, steps: Sequence[tuple[int, int]], step: Mapping[str, Value]) -> None:
         """Show more of the log.
 
         Args:
             cut: what has come.
-            steps: for each whole line, whether it is a step line; a terminal shows those as progress.
+            steps: where in its lines the step lines are, as `Metrics.take` has it; a terminal shows those as progress.
             step: the newest step's fields.
         """
-        lines = [line for line, is_step in zip(cut.lines, steps, strict=True) if not (is_step and self._streams.terminal)]
+        lines = _without(cut.lines, steps) if self._streams.terminal else cut.lines
         if self._streams.quiet:
-            cut, lines = Cut(), [line for line in lines if is_result(line)]
-        if self._held is not None and (lines or cut.opened):
-            lines.insert(0, self._held)
-            self._held = None
-        if lines and not cut.opened and is_result(lines[-1]):
-            self._held = lines.pop()
-        self._write(cut.rest + b"".join(line + b"\n" for line in lines) + cut.opened)
+            cut, lines = Cut(), results(lines)
+        if self._held and (lines or cut.opened):
+            lines, self._held = self._held + lines, b""
+        last = lines.rfind(b"\n", 0, -1) + 1
+        if not cut.opened and is_result(lines[last:-1]):
+            lines, self._held = lines[:last], lines[last:]
+        self._write(cut.rest + lines + cut.opened)
         if self._drawn and not step and not self._inside:
             self.end()
         if self._streams.terminal and step and not self._broken and not self._inside:
@@ -75,9 +75,8 @@ class Display:
 
     def end_with_result(self) -> None:
         """Show the result line, if the run's last line was one."""
-        if self._held is not None:
-            self._write(self._held + b"\n")
-            self._held = None
+        self._write(self._held)
+        self._held = b""
 
     def _say(self, text: str) -> None:
         self.end()
@@ -114,6 +113,12 @@ class Display:
             self._broken = True
             _silence(self._streams.data.fileno())
             self.console.warn(f"stdout cannot be written, the job keeps running and its log is kept: {error.strerror}")
+
+
+def _without(lines: bytes, parts: Sequence[tuple[int, int]]) -> bytes:
+    """Return what of `lines` is between `parts`."""
+    begins, ends = [0, *(end for _, end in parts)], [*(begin for begin, _ in parts), len(lines)]
+    return b"".join(lines[begin:end] for begin, end in zip(begins, ends, strict=True))
 
 
 def _silence(descriptor: int) -> None:

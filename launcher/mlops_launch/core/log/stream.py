@@ -13,7 +13,7 @@ from typing import Final
 from mlops_launch.core.log.pieces import Gap, Mark, Piece
 from mlops_launch.core.log.places import Places
 from mlops_launch.core.log.search import Search
-from mlops_launch.core.log.stamps import STAMP, STAMP_SIZE, stamp_of
+from mlops_launch.core.log.stamps import STAMP, STAMP_SIZE, stamp_of, without_stamps
 
 LONG: Final = 1 << 16  # bytes of a line whose end is waited for; a longer one is handed on as it comes
 KEY: Final = 1 << 10  # bytes by which a longer one is known again
@@ -74,8 +74,10 @@ class LogStream:
             found += self._more(part + newline)
             if not newline:
                 return found
-        lines, newline, self._rest = (self._rest + chunk).rpartition(b"\n")
-        found += self._lines(lines + newline)
+        chunk = self._rest + chunk
+        end = chunk.rfind(b"\n") + 1
+        self._rest = chunk[end:]
+        found += self._lines(chunk[:end])
         if len(self._rest) >= LONG:
             found += self._begin_long(self._rest)
             self._rest = b""
@@ -177,7 +179,7 @@ class LogStream:
 
     def _new(self, lines: bytes) -> list[Piece]:
         """Take new lines; the last one may lack its end."""
-        text, count = STAMP.subn(b"", lines)
+        text, count = without_stamps(lines)
         if count < lines.count(b"\n") + (not lines.endswith(b"\n")):
             kept = [line for line in _split(lines) if STAMP.match(line)]
             self._words = self._words or bool(lines)

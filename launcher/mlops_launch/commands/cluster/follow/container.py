@@ -90,8 +90,6 @@ class Follower:
         Raises:
             ApiError: not allowed.
         """
-        if self._watch_rotation:
-            self._rotations.start()
         try:
             yield from self._follow()
         finally:
@@ -112,6 +110,8 @@ class Follower:
         while not self._stop.is_set():
             before, unsure = self._log.last, self._log.unsure
             state = self._look()  # first, so that what was written before the end is read for sure
+            if state == RUNNING and self._watch_rotation:  # the log of one that has ended is rotated no more
+                self._rotations.start()
             if state == GONE:
                 ends -= 1  # the last one may have been closed in between, when nobody could ask any more
                 break
@@ -152,7 +152,7 @@ class Follower:
         begun = self._host.monotonic()
         try:
             while not self._stop.is_set():
-                chunk = self._read(stream, follow, strict)
+                chunk = self._read(stream, strict)
                 if chunk is None:
                     return False
                 if not chunk:
@@ -174,14 +174,14 @@ class Follower:
             return False
         return (self._host.now() - moment(self._container.started)).total_seconds() <= LATE_S
 
-    def _read(self, stream: Stream, follow: bool, strict: bool) -> bytes | None:
-        """Return what has come, or a block of a log that is there already; nothing at its proper end; None when the connection broke.
+    def _read(self, stream: Stream, strict: bool) -> bytes | None:
+        """Return what has come; nothing at the stream's proper end; None when the connection broke.
 
         Raises:
             LauncherError: it broke, and `strict`.
         """
         try:
-            return stream.read(in_blocks=not follow)
+            return stream.read()
         except LauncherError:
             if strict:
                 raise

@@ -25,10 +25,14 @@ class RotationWatch:
         self.heads: list[str] = []  # timestamps of the first lines of new files, to be taken away by the reader
         self._cluster, self._path, self._container = cluster, path, container
         self._last: str | None = None
+        self._begun = False
         self._ended = cluster.host.event()
 
     def start(self) -> None:
-        """Look in the background."""
+        """Look in the background, from the first call on."""
+        if self._begun:
+            return
+        self._begun = True
         self._cluster.host.start_thread(f"rotation {self._path}", self._run)
 
     def stop(self) -> None:

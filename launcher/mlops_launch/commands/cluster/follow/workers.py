@@ -74,7 +74,7 @@ class WorkerLogs:
                     match piece:
                         case bytes():
                             file.write(piece)
-                            self.memory_lines += [dict(found) for line in reader.feed(piece).lines if (found := ends.memory_line(line))]
+                            self.memory_lines += [dict(found) for line in reader.feed(piece).parts if (found := ends.memory_line(line))]
                         case Gap():
                             file.write(f"Warning: {gap_text(piece)}\n".encode())
         except Exception as error:  # not allowed, the disk is full, a defect of ours: the run is worth more
