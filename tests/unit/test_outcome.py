@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mlops_launch.core.kube.outcome import DELETED, MemoryKill, Outcome, advice, may_heal, may_hide_a_kill, memory_kill, memory_line
@@ -53,13 +55,41 @@ def test_a_pod(code: int, expected: Outcome) -> None:
 
 def test_memory_by_the_pods_status_or_by_the_entry_points_line() -> None:
     pods = [pod("demo-worker-0", "worker", RUNNING), pod("demo-worker-1", "worker", RUNNING)]
-    assert memory_kill(pods, []) is None
+    assert memory_kill(pods, [], []) is None
     fields = memory_line(b"out-of-memory host=demo-worker-1 kills=1 limit_bytes=8589934592")
     assert fields == {"host": "demo-worker-1", "kills": "1", "limit_bytes": "8589934592"}
-    assert memory_kill(pods, [fields]) == MemoryKill("demo-worker-1", "8Gi")
-    assert memory_kill([], [fields]) == MemoryKill("demo-worker-1", "8589934592 bytes")
-    assert memory_kill([pod("launcher", "launcher", ended(137, "OOMKilled"))], []) == MemoryKill("launcher", "8Gi")
+    assert memory_kill(pods, [], [fields]) == MemoryKill("demo-worker-1", "8Gi")
+    assert memory_kill([], [], [fields]) == MemoryKill("demo-worker-1", "8589934592 bytes")
+    launcher = pod("launcher", "launcher", ended(137, "OOMKilled"))
+    assert memory_kill([launcher], [launcher], []) == MemoryKill("launcher", "8Gi")
     assert memory_line(b"step=1/2 loss=3.0") is None
+
+
+def killed_at(second: int) -> dict[str, Any]:
+    end = {**ended(137, "OOMKilled")["terminated"], "startedAt": "2026-01-02T03:04:00Z", "finishedAt": f"2026-01-02T03:04:{second:02d}Z"}
+    return {"terminated": end}
+
+
+@pytest.mark.parametrize(("second", "counts"), [(20, False), (30, True), (40, True)])
+def test_a_memory_kill_counts_in_its_own_try_only(second: int, counts: bool) -> None:
+    """The newest launcher's container began at second 30; whatever was killed before that belongs to an earlier try."""
+    began = {"startedAt": "2026-01-02T03:04:30Z"}
+    launcher = pod("second", "launcher", {"terminated": {**ended(1)["terminated"], **began}})
+    worker, again = pod("demo-worker-0", "worker", killed_at(second)), pod("demo-worker-1", "worker", RUNNING)
+    again["status"]["containerStatuses"][0]["lastState"] = killed_at(second)
+    for one in (worker, again):
+        expected = MemoryKill(one["metadata"]["name"], "8Gi") if counts else None
+        assert memory_kill([one, launcher], [launcher], []) == expected
+    first = pod("first", "launcher", killed_at(second))
+    assert memory_kill([first, launcher], [first, launcher], []) is None, "another launcher has followed"
+    launcher["status"]["containerStatuses"][0]["lastState"] = killed_at(second)
+    assert memory_kill([launcher], [launcher], []) is None, "the container has started again"
+
+
+def test_a_container_that_waits_to_start_again_was_killed_for_memory_last() -> None:
+    launcher = pod("first", "launcher", {"waiting": {"reason": "CrashLoopBackOff"}})
+    launcher["status"]["containerStatuses"][0]["lastState"] = killed_at(20)
+    assert memory_kill([launcher], [launcher], []) == MemoryKill("first", "8Gi")
 
 
 def test_a_peers_code_may_hide_a_kill_and_a_trainings_own_does_not() -> None:

@@ -107,7 +107,7 @@ class Job:
         return short((self.seen - moment(facts.created_at(self.item))).total_seconds())
 
     def _memory(self) -> outcome.MemoryKill | None:
-        return outcome.memory_kill(self.pods, [])
+        return outcome.memory_kill(self.pods, kinds.main_pods(self.item, self.pods), [])
 
 
 def status_of(cluster: Cluster, name: str | None) -> Job:

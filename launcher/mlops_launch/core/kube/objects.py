@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+from mlops_launch.core.kube.times import moment
 
 Object = Mapping[str, Any]
 
@@ -137,12 +139,25 @@ def is_ready(pod: Object) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def killed_for_memory(pods: Iterable[Object]) -> tuple[str, str] | None:
-    """Return (pod, memory limit) of a container that was killed for memory, or None."""
+def killed_for_memory(pods: Iterable[Object], mains: Sequence[Object]) -> tuple[str, str] | None:
+    """Return (pod, memory limit) of a container that was killed for memory in the newest try, or None.
+
+    A kill from before the newest main container began is history: another try has followed it.
+
+    Args:
+        pods: all pods of a workload.
+        mains: those among them that train, oldest first.
+    """
+    tried = [pod for pod in mains if started_at(pod) is not None]
+    began = moment(str(started_at(tried[-1]))) if tried else None
     for pod in pods:
+        if pod in tried[:-1]:
+            continue
         for status in (pod.get("status") or {}).get("containerStatuses") or []:
-            for state in (status.get("state") or {}, status.get("lastState") or {}):
-                if (state.get("terminated") or {}).get("reason") == OOM_KILLED:
+            newest = pod in tried and status["name"] == container(pod)
+            for state in (status.get("state") or {}, {} if newest else status.get("lastState") or {}):
+                end = state.get("terminated") or {}
+                if end.get("reason") == OOM_KILLED and not (began and end.get("finishedAt") and moment(str(end["finishedAt"])) < began):
                     return name_of(pod), memory_limit(pod, str(status["name"]))
     return None
 

@@ -87,14 +87,15 @@ def _evicts(item: Object) -> bool:
     return str((facts.condition(item, FAILED) or {}).get("reason", "")).endswith("Evicted")
 
 
-def memory_kill(pods: Sequence[Object], lines: Sequence[Mapping[str, Any]]) -> MemoryKill | None:
-    """Return who was killed for memory, or None.
+def memory_kill(pods: Sequence[Object], mains: Sequence[Object], lines: Sequence[Mapping[str, Any]]) -> MemoryKill | None:
+    """Return who was killed for memory in the newest try, or None.
 
     Args:
         pods: all pods of the training.
-        lines: the fields of the entry points' `out-of-memory` lines.
+        mains: those whose exit code is the run's, oldest first.
+        lines: the fields of the `out-of-memory` lines that entry points wrote in that try.
     """
-    found = facts.killed_for_memory(pods)
+    found = facts.killed_for_memory(pods, mains)
     if found is not None:
         return MemoryKill(*found)
     if not lines:

@@ -84,8 +84,8 @@ class TrainingFollower:
 
     @property
     def memory_kill(self) -> MemoryKill | None:
-        """Who was killed for memory, or None."""
-        return ends.memory_kill(self._observer.pods, self._workers.memory_lines)
+        """Who was killed for memory in the newest try, or None."""
+        return ends.memory_kill(self._observer.pods, self.main_pods, self._workers.memory_lines)
 
     @property
     def main_pods(self) -> list[Object]:
@@ -180,6 +180,8 @@ class TrainingFollower:
             uid = facts.uid_of(pod)
             if uid not in self._read:
                 self._following = uid
+                if self._read:
+                    self._workers.begin_try()
                 mark = position.mark if position is not None and position.pod == uid else None
                 started = facts.started_at(pod) if mark is None else None
                 container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started, watched=not self._again)

@@ -31,7 +31,7 @@ class WorkerLogs:
     """
 
     def __init__(self, cluster: Cluster, namespace: str, run: ArchivedRun, again: bool = False) -> None:
-        self.memory_lines: list[dict[str, str]] = []
+        self.memory_lines: list[dict[str, str]] = []  # of the newest try
         self.failures: dict[str, str] = {}  # pod → why its log in the archive is not whole
         self._cluster, self._namespace, self._run, self._again = cluster, namespace, run, again
         self._threads: dict[str, threading.Thread] = {}
@@ -57,6 +57,10 @@ class WorkerLogs:
             self._seen.add(container.pod)
             write = partial(self._write, container, uid, look)
             self._threads[uid] = self._cluster.host.start_thread(f"log {container.pod}", write)
+
+    def begin_try(self) -> None:
+        """Another main container has begun, with the same workers."""
+        self.memory_lines = []
 
     def end(self, seconds: float) -> None:
         """Wait that long for the logs' ends, then stop."""
