@@ -50,6 +50,46 @@ def test_the_last_lines(running: Call, count: int) -> None:
     assert ended == [] or ended[-1] > whole[-2]
 
 
+def asked_for_logs(world: World) -> list[dict[str, str]]:
+    """The requests for a log, those for its head alone left out."""
+    return [request.query for request in world.api.requests if request.path.endswith("/log") and "limitBytes" not in request.query]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_last_lines_are_all_that_is_sent(running: Call, world: World, count: int) -> None:
+    assert len(running("logs", NAME, "-n", "team", "--tail", str(count)).stdout.splitlines()) == count
+    assert asked_for_logs(world) == [{"container": "launcher", "timestamps": "true", "tailLines": str(count)}]
+
+
+@pytest.mark.parametrize(("tail", "expected"), [("1", [1]), ("2", [2]), ("1000", [2, 3, 4])])
+def test_the_last_lines_since_a_time(running: Call, tail: str, expected: list[int]) -> None:
+    assert len(running("logs", NAME, "--since", "3s", "--tail", tail).stdout.splitlines()) in expected
+
+
+def test_the_last_lines_of_a_log_without_its_head_lack_nothing(running: Call, world: World) -> None:
+    world.host.run(20)
+    strike(world, "log rotates")
+    world.host.run(5)
+    ended = running("logs", NAME, "-n", "team", "--tail", "2")
+    assert (len(ended.stdout.splitlines()), "Warning" in ended.stderr) == (2, False)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("blow", ["streams break", "streams end"])
+def test_what_follows_the_last_lines_comes_once_through_breaks(call: Call, world: World, folder: Path, count: int, blow: str) -> None:
+    whole = [LINES[0], *(f"line {n}" for n in range(40)), LINES[-1]]
+    world.kubelet.scripts = [Script([(1.0, line) for line in whole])]
+    call("run", MULTI, "--detach")
+    world.host.run(10)
+    before = [text.decode() for _, text in world.kubelet.logs[0].lines]
+    for at in (0.1, 0.5, 7.0):
+        world.host.after(at, lambda: strike(world, blow))
+    lines = call("logs", "-f", NAME, "--tail", str(count)).stdout.splitlines()
+    assert lines == whole[len(whole) - len(lines) :]
+    # The job may have written one more before it was asked.
+    assert len(whole) - len(lines) in (len(before) - count, len(before) + 1 - count)
+
+
 def test_the_last_lines_of_each_pod(running: Call) -> None:
     lines = running("logs", NAME, "--all", "--tail", "1").stdout.splitlines()
     pods = [line.split(":")[0] for line in lines]

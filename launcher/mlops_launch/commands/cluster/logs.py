@@ -122,19 +122,13 @@ def _several(cluster: Cluster, pods: list[Object], asked: Asked) -> None:
 
 
 def _pieces(cluster: Cluster, pod: Object, asked: Asked) -> Iterator[Piece | Mark]:
-    skip = 0
-    if asked.tail is not None:
-        lines = sum(piece.count(b"\n") for piece in _follower(cluster, pod, asked).pieces_now() if isinstance(piece, bytes))
-        skip = max(0, lines - asked.tail)
     follower = _follower(cluster, pod, asked)
-    for piece in follower.pieces() if asked.follow else follower.pieces_now():
-        if skip and isinstance(piece, bytes):
-            parts = piece.split(b"\n", skip)
-            skip -= len(parts) - 1
-            if skip:
-                continue
-            piece = parts[-1]
-        yield piece
+    if asked.tail == 0:
+        follower.skip_now()
+    if asked.follow:
+        yield from follower.pieces()
+    elif asked.tail != 0:
+        yield from follower.pieces_now()
 
 
 def _follower(cluster: Cluster, pod: Object, asked: Asked) -> Follower:
@@ -155,6 +149,7 @@ def _follower(cluster: Cluster, pod: Object, asked: Asked) -> Follower:
                 return GONE
             return ENDED if facts.has_ended(found) else RUNNING
 
-    started = None if asked.since else facts.started_at(pod)
-    container = Container(facts.name_of(pod), facts.container(pod), pod["metadata"]["namespace"], started, asked.since)
+    started = facts.started_at(pod) if asked.since is None and asked.tail is None else None
+    tail = None if asked.tail is None else max(1, asked.tail)  # of none, one: what follows it is found again
+    container = Container(facts.name_of(pod), facts.container(pod), pod["metadata"]["namespace"], started, asked.since, tail=tail)
     return Follower(cluster, container, look)

@@ -39,6 +39,7 @@ class Container:
         started: when, RFC 3339, to find that the log's beginning is missing; None does not look for that.
         since: only lines from that time on, RFC 3339; None is the whole log.
         watched: since before its start: only a first answer that comes late can lack the beginning.
+        tail: of what there is at first, only that many lines, at least one; None is all.
     """
 
     pod: str
@@ -47,6 +48,7 @@ class Container:
     started: str | None = None
     since: str | None = None
     watched: bool = False
+    tail: int | None = None
 
 
 class Follower:
@@ -74,6 +76,7 @@ class Follower:
         self._host = cluster.host
         self._container = container
         self._look = look
+        self._tail = container.tail
         self._stop = stop or cluster.host.event()
         self._watch_rotation = watch_rotation
         self._log = LogStream(begin)
@@ -103,6 +106,16 @@ class Follower:
         """
         yield from self._connection(follow=False, strict=True)
         yield from self._with_gaps(self._log.end())
+
+    def skip_now(self) -> None:
+        """Take what there is now as known: only what follows is handed on.
+
+        Raises:
+            LauncherError: it cannot be read.
+        """
+        for _ in self._connection(follow=False, strict=True):
+            pass
+        self._tail = None  # where there was nothing, all that comes is new
 
     def _follow(self) -> Iterator[Piece | Mark]:
         pause, last_try = 0.1, float("inf")
@@ -140,6 +153,7 @@ class Follower:
         query = {"container": self._container.name, "timestamps": "true"}
         query |= {"follow": "true"} if follow else {}
         query |= {"sinceTime": self._container.since} if self._container.since else {}
+        query |= {"tailLines": str(self._tail)} if self._tail is not None and self._log.last is None else {}
         try:
             stream = self._cluster.open(self._path, READ_S, **query)
         except LauncherError as error:
