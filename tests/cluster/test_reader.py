@@ -10,9 +10,9 @@ from mlops_launch.commands.runs.display import Display
 from mlops_launch.core.log.lines import Metrics
 from mlops_launch.core.log.stream import LogStream
 from tests.cluster.conftest import Call, archived, run_folders
-from tests.cluster.sim.nodes import Script
+from tests.cluster.sim.nodes import Running, Script
 from tests.cluster.sim.scripts import ENDLESS, LINES
-from tests.cluster.sim.world import MULTI, World
+from tests.cluster.sim.world import MULTI, SINGLE, World
 
 
 def broken(*arguments: object) -> list[bytes]:
@@ -69,3 +69,24 @@ def test_a_beginning_that_was_rotated_away_before_anybody_read_it_is_a_gap(call:
     assert ended.exit_code == 0
     assert "Warning: the log's beginning may be missing: the kubelet has rotated it away" in ended.stderr
     assert [record["gaps"] for record in archived(folder)] == [[[None, None]]]
+
+
+@pytest.mark.parametrize(("code", "texts", "missing"), [(0, LINES, False), (66, LINES[:3], True)])
+def test_a_log_that_is_rotated_behind_its_last_line_is_at_its_end(
+    call: Call, world: World, folder: Path, code: int, texts: list[str], missing: bool
+) -> None:
+    """The current file is empty when the container has ended: after a training's `result` line nothing can be missing."""
+    exit_container = world.kubelet.exit
+
+    def rotate_and_exit(running: Running, code: int, reason: str = "Error") -> None:
+        running.log.rotate()
+        exit_container(running, code, reason)
+
+    world.kubelet.exit = rotate_and_exit  # type: ignore[method-assign]
+    world.kubelet.scripts = [Script([(1.0, text) for text in texts], code=code)]
+    ended = call("run", SINGLE)
+    assert (ended.exit_code, ended.stdout.splitlines()) == (code, texts)
+    last = f"{world.kubelet.logs[0].lines[-1][0]}"
+    assert ("Warning" in ended.stderr, f"the log's end may be missing, after {last}" in ended.stderr) == (missing, missing)
+    assert [record["gaps"] for record in archived(folder, "resnet50v1-5-training")] == [[[last, None]] if missing else []]
+    assert world.host.monotonic() < 1000 + len(texts) + 10

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_launch.commands.cluster.follow.container import gap_text, head_is_missing
-from mlops_launch.core.log.pieces import Gap
+from mlops_launch.commands.cluster.follow.container import head_is_missing
+from mlops_launch.core.log.pieces import Gap, gap_text
 
 STARTED = "2026-01-02T03:04:05Z"
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError, Disconnected
-from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower, gap_text
+from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower
 from mlops_launch.commands.cluster.jobs import pods_of, workload_of
 from mlops_launch.commands.cluster.limits import PATIENCE_S
 from mlops_launch.commands.runs.console import Console
@@ -17,7 +17,7 @@ from mlops_launch.commands.runs.streams import Output
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.log.lines import LineReader
-from mlops_launch.core.log.pieces import Gap, Mark, Piece
+from mlops_launch.core.log.pieces import Gap, Mark, Piece, gap_text
 from mlops_launch.core.workload import state
 from mlops_launch.core.workload.kinds import main_pods
 from mlops_launch.core.workload.model import Workload

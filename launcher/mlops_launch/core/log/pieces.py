@@ -30,3 +30,14 @@ class Mark:
 
 
 Piece = bytes | Gap
+
+
+def gap_text(gap: Gap) -> str:
+    """Return what may be missing, a sentence's part."""
+    if gap.after is None and gap.before is None:
+        return "the log's beginning may be missing: the kubelet has rotated it away"
+    if gap.after is None:
+        return f"the log's beginning may be missing, before {gap.before}: the kubelet has rotated it away"
+    if gap.before is None:
+        return f"the log's end may be missing, after {gap.after}"
+    return f"lines may be missing between {gap.after} and {gap.before}: the kubelet rotated the log meanwhile"

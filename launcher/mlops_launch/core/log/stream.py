@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mlops_launch.core.log.lines import is_result
 from mlops_launch.core.log.pieces import Gap, Mark, Piece
 from mlops_launch.core.log.places import Places
 from mlops_launch.core.log.search import Search
@@ -49,6 +50,16 @@ class LogStream:
     def refused(self) -> bool:
         """Whether only the server's own words have come since `begin`: `unable to retrieve container logs`."""
         return self._words and not self._heard
+
+    @property
+    def empty(self) -> bool:
+        """Whether no byte has come since `begin`, though lines are known: another file has begun, and nothing is in it."""
+        return bool(self._last) and not (self._heard or self._words or self._rest)
+
+    @property
+    def said_all(self) -> bool:
+        """Whether the last line is the one that a training ends with."""
+        return not self._lost and bool(self._last) and is_result(self._last[-1].partition(b" ")[2])
 
     @property
     def last(self) -> str | None:

@@ -9,7 +9,6 @@ from typing import Any
 from mlops_launch import contract
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.process import Processes
-from mlops_launch.commands.cluster.follow.container import gap_text
 from mlops_launch.commands.cluster.follow.restore import LogVolume
 from mlops_launch.commands.cluster.follow.startup import NotStarted
 from mlops_launch.commands.cluster.follow.training import Place, TrainingFollower
@@ -22,7 +21,7 @@ from mlops_launch.contract import ExitCode, LauncherExitCode
 from mlops_launch.core.kube.outcome import Outcome, may_hide_a_kill
 from mlops_launch.core.kube.ownership import Reference
 from mlops_launch.core.kube.times import iso
-from mlops_launch.core.log.pieces import Gap, Piece
+from mlops_launch.core.log.pieces import Gap, Piece, gap_text
 from mlops_launch.core.record import BY_DETACHING, RunRecord
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError, as_launcher_error

@@ -23,6 +23,7 @@ NOT_FOUND: Final = 404
 LATE_S: Final = 5.0  # from a container's start to the first answer
 HEAD_S: Final = 5.0  # from a container's start to its first line, without a thought of rotation
 LAST_TRIES_S: Final = 60.0  # to read the end of a log for sure
+EMPTY: Final = 3  # answers without a line, when it has ended: it was rotated after its last line; one answer may have been cut off
 LONGEST_PAUSE_S: Final = 2.0
 MARK_S: Final = 1.0  # between two marks
 SEARCH_S: Final = 30.0  # to find the last known line in a file; a file of 10 MiB takes less than a second
@@ -118,7 +119,7 @@ class Follower:
         self._tail = None  # where there was nothing, all that comes is new
 
     def _follow(self) -> Iterator[Piece | Mark]:
-        pause, last_try = 0.1, float("inf")
+        pause, last_try, empty = 0.1, float("inf"), 0
         ends = 0  # of so many connections, the newest ones, that came to the log's end; somebody in between can close one, too
         while not self._stop.is_set():
             before, unsure = self._log.last, self._log.unsure
@@ -133,13 +134,14 @@ class Follower:
                 ends = ends + 1 if read and self._log.synced else 0
             if state == ENDED:
                 last_try = min(last_try, self._host.monotonic() + LAST_TRIES_S)
-                if read and ends or self._host.monotonic() > last_try:
+                empty = empty + 1 if read and self._log.empty else 0
+                if read and ends or empty == EMPTY or self._host.monotonic() > last_try:
                     break
             pause = 0.1 if self._log.last != before else min(2 * pause, LONGEST_PAUSE_S)
             if self._log.unsure == unsure and not (ends and self._look() != RUNNING):
                 self._stop.wait(pause)
         if not self._stop.is_set():
-            pieces = self._log.end(ends > 0)
+            pieces = [] if empty == EMPTY and self._log.said_all else self._log.end(ends > 0)
             lost = not pieces and self._log.first is None and self._headless and not self._early
             yield from self._with_gaps([Gap(None, None)] if lost else pieces)
 
@@ -231,14 +233,3 @@ def head_is_missing(started: str, first: str | None, text: bytes) -> bool:
     if first is None or b"\n" + START_LINE in b"\n" + text:
         return False
     return (moment(first) - moment(started)).total_seconds() > HEAD_S
-
-
-def gap_text(gap: Gap) -> str:
-    """Return what may be missing, a sentence's part."""
-    if gap.after is None and gap.before is None:
-        return "the log's beginning may be missing: the kubelet has rotated it away"
-    if gap.after is None:
-        return f"the log's beginning may be missing, before {gap.before}: the kubelet has rotated it away"
-    if gap.before is None:
-        return f"the log's end may be missing, after {gap.after}"
-    return f"lines may be missing between {gap.after} and {gap.before}: the kubelet rotated the log meanwhile"

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster
-from mlops_launch.commands.cluster.follow.container import Container, Follower, gap_text
+from mlops_launch.commands.cluster.follow.container import Container, Follower
 from mlops_launch.commands.runs.archive import ArchivedRun
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome as ends
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.log.lines import LineReader
-from mlops_launch.core.log.pieces import Gap
+from mlops_launch.core.log.pieces import Gap, gap_text
 from mlops_launch.errors import as_launcher_error
 
 MOST: Final = 64  # pods followed at a time: each takes a connection; their logs are short, and rank output goes to the launcher
