@@ -77,8 +77,7 @@ class TrainingFollower:
         self._workers = WorkerLogs(cluster, self._namespace, run, again)
         self._items: queue.Queue[Item] = cluster.host.queue(QUEUED)
         self._following: str | None = None  # the uid of the pod whose log is being read
-        # uids of pods whose log has been read to its end
-        self._read: set[str] = set(self._position.read if self._position else ())
+        self._read: set[str] = set(self._position.read if self._position else ())  # uids: their log was read to its end
         self._ending = Ending(workload, self._observer, cluster.host)
         self._torn = False  # the last line has no end
 
@@ -180,8 +179,7 @@ class TrainingFollower:
             uid = facts.uid_of(pod)
             if uid not in self._read:
                 self._following = uid
-                if self._read:
-                    self._workers.begin_try()
+                self._workers.begin_try()
                 mark = position.mark if position is not None and position.pod == uid else None
                 started = facts.started_at(pod) if mark is None else None
                 container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started, watched=not self._again)

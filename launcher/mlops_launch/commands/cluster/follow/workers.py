@@ -59,7 +59,7 @@ class WorkerLogs:
             self._threads[uid] = self._cluster.host.start_thread(f"log {container.pod}", write)
 
     def begin_try(self) -> None:
-        """Another main container has begun, with the same workers."""
+        """A main container has begun; where others were before it, the workers are the same ones."""
         self.memory_lines = []
 
     def end(self, seconds: float) -> None:
