@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mlops_launch.clients.host import Host
 from mlops_launch.clients.refusals import Disconnected
-from mlops_launch.commands.cluster.follow.container import ENDED, RUNNING, Container, Follower
+from mlops_launch.commands.cluster.follow.container import ENDED, RUNNING, Container
+from mlops_launch.commands.cluster.follow.follower import Follower
 from mlops_launch.core.log import stream as logstream
 from mlops_launch.core.log.pieces import Mark, Piece
 from tests.unit.logs import WRITES, Clock, judge

@@ -97,6 +97,7 @@ class ApiServer:
         self.version = 1000
         self.oldest = 0  # versions up to this one cannot be watched from
         self.logs: dict[str, ContainerLog] = {}  # by pod uid
+        self.previous_logs: dict[str, ContainerLog] = {}  # of the container's run before this one
         self.denied: set[tuple[str, str]] = set()  # (verb, resource)
         self.admission: list[Callable[[Request], words.Refused | None]] = []
         self.listeners: list[Callable[[str, Kind, Json], None]] = []
@@ -324,7 +325,10 @@ class ApiServer:
     def _log(self, address: Address, query: dict[str, str]) -> Answer:
         pod = self._at(address)
         container = query.get("container") or pod["spec"]["containers"][0]["name"]
-        log = self.logs.get(pod["metadata"]["uid"])
+        previous = query.get("previous") == "true"
+        log = (self.previous_logs if previous else self.logs).get(pod["metadata"]["uid"])
+        if log is None and previous:
+            raise words.no_previous(container, str(address.name))
         if log is None:
             raise words.waiting(container, str(address.name), "ContainerCreating")
         return Answer(200, LogSource(log, query), {"Content-Type": "text/plain"})

@@ -48,6 +48,9 @@ class Times:
     controller: float = 0.2
     remove: float = 0.2
     collect: float = 0.2
+    status: float = 0.05  # from a container's second start to the pod's status
+    restart: float = 1.0  # from its end to its second start
+    back_off: float = 10.0  # to the ones after that
 
 
 @dataclass
@@ -120,6 +123,10 @@ class Kubelet:
         uid = pod["metadata"]["uid"]
         if found is None or found["metadata"]["uid"] != uid or found["metadata"].get("deletionTimestamp"):
             return
+        if found["status"]["phase"] in ("Succeeded", "Failed"):
+            return
+        if uid in self.api.logs:
+            self.api.previous_logs[uid] = self.api.logs[uid]
         script = self.workers.get(pod["metadata"]["name"], self.worker)
         log = self.api.logs[uid] = ContainerLog(self.host)
         if self.is_main(pod):
@@ -135,7 +142,10 @@ class Kubelet:
             status["state"], status["restartCount"] = {"running": {"startedAt": self.api.stamp()}}, restarts
             o["status"]["phase"] = "Running"
 
-        self.api.change(pod, run)
+        if restarts:
+            self.host.after(self.times.status, lambda: running.alive and self.api.change(pod, run))
+        else:
+            self.api.change(pod, run)
         self.host.after(self.times.ready, lambda: self._ready(running))
         self._write(running, 0)
 
@@ -178,14 +188,24 @@ class Kubelet:
                 o["status"]["phase"] = "Failed" if code else "Succeeded"
 
         policy = pod["spec"].get("restartPolicy", "Always")
-        restarts = policy == "OnFailure" and code != 0
+        restarts = policy == "OnFailure" and code != 0 and not running.asked
         self.api.change(pod, end)
         if restarts:
             count = int(self.api.objects[self.api.path_of(pod)]["status"]["containerStatuses"][0].get("restartCount", 0)) + 1
-            self.host.after(1.0, lambda: self.start(pod, count))
+            if count > 1:
+                self.host.after(0.5, lambda: self._back_off(running))
+            self.host.after(self.times.restart if count == 1 else self.times.back_off, lambda: self.start(pod, count))
         role = (pod["metadata"].get("labels") or {}).get(JOB_ROLE)
         if role == "worker" and code and not running.asked:  # one that is asked to stop keeps its ranks until they have saved
             self._lose_worker(pod)
+
+    def _back_off(self, running: Running) -> None:
+        def wait(o: Json) -> None:
+            status = o["status"]["containerStatuses"][0]
+            if "terminated" in status["state"] and o["status"]["phase"] == "Running":
+                status["lastState"], status["state"] = status["state"], {"waiting": {"reason": "CrashLoopBackOff"}}
+
+        self.api.change(running.pod, wait)
 
     def _lose_worker(self, worker: Json) -> None:
         """What mpirun does: it ends with 255."""

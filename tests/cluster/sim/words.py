@@ -83,6 +83,10 @@ def quota_demands(name: str) -> Refused:
     return refused(403, "Forbidden", f'pods "{name}" is forbidden: {said}')
 
 
+def no_previous(container: str, pod: str) -> Refused:
+    return refused(400, "BadRequest", f'previous terminated container "{container}" in pod "{pod}" not found')
+
+
 def waiting(container: str, pod: str, reason: str) -> Refused:
     return refused(400, "BadRequest", f'container "{container}" in pod "{pod}" is waiting to start: {reason}')
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError, Disconnected
-from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower
+from mlops_launch.commands.cluster.follow.container import Container
+from mlops_launch.commands.cluster.follow.follower import Follower
+from mlops_launch.commands.cluster.follow.instances import Instance, instances
 from mlops_launch.commands.cluster.jobs import pods_of, workload_of
 from mlops_launch.commands.cluster.limits import PATIENCE_S
 from mlops_launch.commands.runs.console import Console
@@ -63,12 +65,12 @@ def show_logs(cluster: Cluster, workload: Workload, found: Json, asked: Asked) -
     pods = pods_of(cluster, found, cluster.namespace)
     if not asked.everything:
         pods = main_pods(found, pods)
-        while asked.follow and not (pods and facts.started_at(pods[-1])) and state.finished(found) is None:
+        while asked.follow and not (pods and facts.starts(pods[-1])) and state.finished(found) is None:
             cluster.host.sleep(POLL_S)
             workload, found = workload_of(cluster.patient(PATIENCE_S), workload.name)
             pods = main_pods(found, pods_of(cluster, found, cluster.namespace))
         pods = pods[-1:]
-    started = [pod for pod in pods if facts.started_at(pod) is not None]
+    started = [pod for pod in pods if facts.starts(pod)]
     if not started:
         raise LauncherError(f"no log yet: {workload.kind} {workload.name} has not started", "`mlops-launch status` says what it waits for")
     if len(started) == 1:
@@ -122,34 +124,46 @@ def _several(cluster: Cluster, pods: list[Object], asked: Asked) -> None:
 
 
 def _pieces(cluster: Cluster, pod: Object, asked: Asked) -> Iterator[Piece | Mark]:
-    follower = _follower(cluster, pod, asked)
+    run: Instance | None = instances([pod])[-1]
+    follower = _follower(cluster, instances([pod])[-1], asked)
     if asked.tail == 0:
         follower.skip_now()
     if asked.follow:
         yield from follower.pieces()
     elif asked.tail != 0:
         yield from follower.pieces_now()
+    while asked.follow and (run := _next(cluster, run)) is not None:
+        yield from _follower(cluster, run, replace(asked, tail=None)).pieces()
 
 
-def _follower(cluster: Cluster, pod: Object, asked: Asked) -> Follower:
-    path = cluster.path(*facts.POD, facts.name_of(pod), pod["metadata"]["namespace"])
-    uid = facts.uid_of(pod)
+def _next(cluster: Cluster, run: Instance) -> Instance | None:
+    """Wait until a container is started again, and return that run of it; None when it is not."""
+    while (pod := _find(cluster, run.pod)) is not None and facts.uid_of(pod) == facts.uid_of(run.pod):
+        if facts.starts(pod) > run.number + 1:
+            return Instance(pod, run.number + 1)
+        if facts.has_ended(pod):
+            break
+        cluster.host.sleep(POLL_S)
+    return None
 
-    def look() -> str:
-        until = cluster.host.monotonic() + PATIENCE_S
-        while True:
-            try:
-                found = cluster.find(path)
-            except (ApiError, Disconnected):
-                if cluster.host.monotonic() > until:
-                    raise
-                cluster.host.sleep(POLL_S)
-                continue
-            if found is None or facts.uid_of(found) != uid:
-                return GONE
-            return ENDED if facts.has_ended(found) else RUNNING
 
-    started = facts.started_at(pod) if asked.since is None and asked.tail is None else None
+def _follower(cluster: Cluster, run: Instance, asked: Asked) -> Follower:
+    pod = run.pod
+    started = run.started if asked.since is None and asked.tail is None else None
     tail = None if asked.tail is None else max(1, asked.tail)  # of none, one: what follows it is found again
-    container = Container(facts.name_of(pod), facts.container(pod), pod["metadata"]["namespace"], started, asked.since, tail=tail)
-    return Follower(cluster, container, look)
+    again, namespace = facts.starts_again(pod), pod["metadata"]["namespace"]
+    container = Container(facts.name_of(pod), facts.container(pod), namespace, started, asked.since, restarts=again, tail=tail)
+    return Follower(cluster, container, lambda: run.state(_find(cluster, pod)))
+
+
+def _find(cluster: Cluster, pod: Object) -> Object | None:
+    """Return a pod as it is now, None when it is gone; patient with a server that is away."""
+    path = cluster.path(*facts.POD, facts.name_of(pod), pod["metadata"]["namespace"])
+    until = cluster.host.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return cluster.find(path)
+        except (ApiError, Disconnected):
+            if cluster.host.monotonic() > until:
+                raise
+            cluster.host.sleep(POLL_S)

@@ -117,9 +117,41 @@ def started_at(pod: Object) -> str | None:
     return None if found is None else str(found)
 
 
+def starts(pod: Object) -> int:
+    """Return how many times the container that trains has started."""
+    status = main_status(pod)
+    last = (status.get("lastState") or {}).get("terminated") or {}
+    waits = "waiting" in (status.get("state") or {}) and last and last.get("reason") not in NOT_STARTED
+    return int(status.get("restartCount") or 0) + (1 if waits or started_at(pod) is not None else 0)
+
+
+def start_of(pod: Object, number: int) -> str | None:
+    """Return when the container that trains started after so many earlier starts; None where the pod's status does not say it."""
+    newest = starts(pod) - 1
+    if number == newest and started_at(pod) is not None:
+        return started_at(pod)
+    last = (main_status(pod).get("lastState") or {}).get("terminated") or {}
+    known = number == (newest if started_at(pod) is None else newest - 1) and last.get("startedAt")
+    return str(last["startedAt"]) if known else None
+
+
+def starts_again(pod: Object) -> bool:
+    """Return whether a container of the pod that fails is started again."""
+    return pod["spec"].get("restartPolicy") in ("Always", "OnFailure")
+
+
+def has_stopped(pod: Object) -> bool:
+    """Return whether the container that trains does not run, whatever the kubelet does next."""
+    return started_at(pod) is None or container_end(pod) is not None
+
+
 def has_ended(pod: Object) -> bool:
-    """Return whether nothing of the pod runs any more."""
-    return phase(pod) in (SUCCEEDED, FAILED) or container_end(pod) is not None
+    """Return whether nothing of the pod runs any more, or will."""
+    end = container_end(pod)
+    if phase(pod) in (SUCCEEDED, FAILED) or end is None:
+        return phase(pod) in (SUCCEEDED, FAILED)
+    again = starts_again(pod) and (end.code != 0 or pod["spec"]["restartPolicy"] == "Always")
+    return not again or "deletionTimestamp" in pod["metadata"]
 
 
 def claims(pod: Object) -> set[str]:

@@ -9,9 +9,10 @@ from typing import Any
 from mlops_launch import contract
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.process import Processes
+from mlops_launch.commands.cluster.follow.instances import Place
 from mlops_launch.commands.cluster.follow.restore import LogVolume
 from mlops_launch.commands.cluster.follow.startup import NotStarted
-from mlops_launch.commands.cluster.follow.training import Place, TrainingFollower
+from mlops_launch.commands.cluster.follow.training import TrainingFollower
 from mlops_launch.commands.cluster.remove import remove
 from mlops_launch.commands.runs.archive import ArchivedRun, Position
 from mlops_launch.commands.runs.display import Display

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.refusals import ApiError
-from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container, Follower
+from mlops_launch.commands.cluster.follow.container import ENDED, GONE, RUNNING, Container
 from mlops_launch.commands.cluster.follow.ending import Ending
+from mlops_launch.commands.cluster.follow.follower import Follower
+from mlops_launch.commands.cluster.follow.instances import Instance, Place, instances
 from mlops_launch.commands.cluster.follow.startup import Startup
 from mlops_launch.commands.cluster.follow.stopping import ask_to_stop
 from mlops_launch.commands.cluster.follow.watch import Observer
@@ -39,21 +40,6 @@ QUEUED: Final = 64  # chunks that may wait to be shown
 Item = Piece | Mark | LauncherError | None  # None: the log has ended
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the log has come to: what another follower needs to resume from here, but for the archive's part.
-
-    Args:
-        read: uids of pods whose log has been read to its end.
-        pod: uid of the one whose log is being read.
-        mark: the place in its log.
-    """
-
-    read: tuple[str, ...]
-    pod: str
-    mark: Mark
-
-
 class TrainingFollower:
     """Follows one workload with one uid.
 
@@ -76,8 +62,8 @@ class TrainingFollower:
         self._observer = Observer(cluster, workload, self._namespace, str(record.uid))
         self._workers = WorkerLogs(cluster, self._namespace, run, again)
         self._items: queue.Queue[Item] = cluster.host.queue(QUEUED)
-        self._following: str | None = None  # the uid of the pod whose log is being read
-        self._read: set[str] = set(self._position.read if self._position else ())  # uids: their log was read to its end
+        self._following: str | None = None  # the id of the run whose log is being read
+        self._read: set[str] = set(self._position.read if self._position else ())  # ids of those read to their end
         self._ending = Ending(workload, self._observer, cluster.host)
         self._torn = False  # the last line has no end
 
@@ -90,7 +76,7 @@ class TrainingFollower:
     def main_pods(self) -> list[Object]:
         """The pods whose log is the training's and that have started, oldest first."""
         mains = kinds.main_pods(self._workload.manifest, self._observer.pods)
-        return [pod for pod in mains if facts.started_at(pod) is not None]
+        return [pod for pod in mains if facts.starts(pod)]
 
     @property
     def workload(self) -> Object | None:
@@ -168,27 +154,30 @@ class TrainingFollower:
             self._observer.changed.wait(TICK_S)
 
     def _follow_newest(self) -> Iterator[Piece]:
-        """Begin with the log of the oldest pod that trains and was not read yet."""
+        """Begin with the log of the oldest run that was not read yet."""
         if self._following is not None:
             return
-        pods, position = self.main_pods, self._position
+        runs, position = instances(self.main_pods), self._position
         self._position = None
-        if position is not None and position.pod not in map(facts.uid_of, pods):
+        if position is not None and position.pod not in [run.id for run in runs]:
             yield Gap(LogStream(position.mark).last, None)
-        for pod in pods:
-            uid = facts.uid_of(pod)
-            if uid not in self._read:
-                self._following = uid
+        for run in runs:
+            if run.id not in self._read:
+                self._following = run.id
                 self._workers.begin_try()
-                mark = position.mark if position is not None and position.pod == uid else None
-                started = facts.started_at(pod) if mark is None else None
-                container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started, watched=not self._again)
+                mark = position.mark if position is not None and position.pod == run.id else None
                 if self._torn:
                     self._torn = False  # also when nothing comes of the next log
                     yield b"\n"
-                follower = Follower(self._cluster, container, partial(self._look, uid), begin=mark)
-                self._cluster.host.start_thread("log", partial(self._read_log, follower))
+                self._cluster.host.start_thread("log", partial(self._read_log, self._follower(run, mark)))
                 return
+
+    def _follower(self, run: Instance, mark: Mark | None) -> Follower:
+        pod, started = run.pod, run.started if mark is None else None
+        again = facts.starts_again(pod)
+        container = Container(facts.name_of(pod), facts.container(pod), self._namespace, started, watched=not self._again, restarts=again)
+        look = partial(run.look, self._cluster, partial(self._observer.pod, facts.uid_of(pod)))
+        return Follower(self._cluster, container, look, begin=mark)
 
     def _read_log(self, follower: Follower) -> None:
         """Put the pieces of a log into the queue, in a thread: whoever waits for them watches the clock and the signals too."""
@@ -247,4 +236,4 @@ class TrainingFollower:
 
     def _all_read(self) -> bool:
         """Return whether nothing is left to be read: of a pod that has started, and of the queue."""
-        return self._items.empty() and all(facts.uid_of(pod) in self._read for pod in self.main_pods)
+        return self._items.empty() and all(run.id in self._read for run in instances(self.main_pods))

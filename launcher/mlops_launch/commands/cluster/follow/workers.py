@@ -8,7 +8,8 @@ from functools import partial
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster
-from mlops_launch.commands.cluster.follow.container import Container, Follower
+from mlops_launch.commands.cluster.follow.container import Container
+from mlops_launch.commands.cluster.follow.follower import Follower
 from mlops_launch.commands.runs.archive import ArchivedRun
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube import outcome as ends
