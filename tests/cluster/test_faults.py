@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import random
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,6 +64,8 @@ class Schedule:
     lag: float
     repeats: bool
     backoff: int
+    policy: str
+    cut: int | None
 
 
 def schedule_of(number: int) -> Schedule:
@@ -76,7 +79,7 @@ def schedule_of(number: int) -> Schedule:
         lines = [(r.choice((0.0, 0.01, 0.5, 1.0, 4.0)), text) for text in texts]
         return Script(lines, code, r.choice((OOM, "Error")) if code == 137 else "Error", whole=r.random() < 0.8)
 
-    return Schedule(
+    found = Schedule(
         number,
         r.choice((MULTI, MULTI, SINGLE)),
         tuple(script(start) for start in range(3)),
@@ -89,19 +92,27 @@ def schedule_of(number: int) -> Schedule:
         lag=r.choice((0.0, 0.0, 0.5, 10.0, 45.0)),
         repeats=r.random() < 0.5,
         backoff=r.choice((0, 0, 2)),
+        policy="OnFailure" if r.random() < 0.2 else "Never",
+        cut=r.choice((None,) * 19 + (200,)),
     )
+    first, *others, last = found.scripts
+    if found.policy == "OnFailure":  # a container that fails is started again for as long as it takes
+        last = replace(last, lines=[*last.lines, (0.0, "result container=2")], code=0)
+    if found.cut is not None:  # so many lines at once that pieces of them wait for each other
+        first = replace(first, lines=[*first.lines, *((0.0, f"line {n} of many") for n in range(r.randint(1000, 4000)))])
+    return replace(found, scripts=(first, *others, last))
 
 
 @pytest.fixture(scope="module")
-def plans() -> dict[str, Plan]:
-    """The overlays' plans: rendered and checked once, since no schedule changes that."""
+def plans() -> dict[tuple[str, str], Plan]:
+    """The plans of the overlays with each policy: rendered and checked once, since no schedule changes that."""
     found = {}
-    for overlay in (MULTI, SINGLE):
+    for overlay, policy in itertools.product((MULTI, SINGLE), ("Never", "OnFailure")):
         programs = World().programs
+        programs.changes = {"restartPolicy: Never": f"restartPolicy: {policy}"}
         text = programs.run_together(["kubectl"], ["kubectl", "kustomize", overlay])[1].stdout
-        programs.changes = {}
         plan = checked_plan(ROOT / overlay, _Relative(programs))  # type: ignore[arg-type]
-        found[overlay] = Plan(overlay, text, plan.objects, plan.workload, (), ())
+        found[overlay, policy] = Plan(overlay, text, plan.objects, plan.workload, (), ())
     return found
 
 
@@ -147,7 +158,7 @@ def execute(schedule: Schedule, plan: Plan, folder: Path, monkeypatch: pytest.Mo
     world = World(schedule.number, faults)
     world.kubelet.scripts = list(schedule.scripts)
     world.api.lag, world.api.repeats = schedule.lag, schedule.repeats
-    world.operator.retries = schedule.backoff
+    world.operator.retries, world.wire.cut = schedule.backoff, schedule.cut
     monkeypatch.setattr(cluster_run, "checked_plan", lambda overlay, processes: plan)
     world.api.listeners.append(lambda event, kind, item: _begin(world, faults, schedule, item))
     out, err = io.BytesIO(), io.StringIO()
@@ -254,13 +265,13 @@ def numbers() -> list[int]:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_run_comes_through_any_schedule_of_faults(
-    part: int, plans: dict[str, Plan], scratch: Path, monkeypatch: pytest.MonkeyPatch
+    part: int, plans: dict[tuple[str, str], Plan], scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in numbers()[part::PARTS]:
         schedule, said = schedule_of(number), "it has not ended"
         shutil.rmtree(scratch / ".mlops", ignore_errors=True)
         try:
-            world, result = execute(schedule, plans[schedule.overlay], scratch, monkeypatch)
+            world, result = execute(schedule, plans[schedule.overlay, schedule.policy], scratch, monkeypatch)
             said = f"exit codes {world.kubelet.codes}, result {result.code}, {result.seconds:.1f} s\n{result.stderr}"
             check(schedule, world, result)
         except (Exception, Stuck) as error:
@@ -270,4 +281,4 @@ def test_a_run_comes_through_any_schedule_of_faults(
 def test_the_schedules_are_the_same_ones_everywhere() -> None:
     """Another digest is right only when `schedule_of` was changed on purpose."""
     drawn = "\n".join(str(schedule_of(number)) for number in range(2000))
-    assert hashlib.sha256(drawn.encode()).hexdigest() == "f3129e555ce9c50b3aca5369c3398171510391769335e0a494de728f185cda53"
+    assert hashlib.sha256(drawn.encode()).hexdigest() == "53ee21e4439b0c84d8a1c5fef732a1513cb2b2491c6b95917f119dd0909f1076"

@@ -29,6 +29,7 @@ class Wire:
     def __init__(self, host: Simulation, api: ApiServer, faults: Faults | None = None) -> None:
         self.host, self.api, self.faults = host, api, faults or Faults()
         self.bodies: list[Body] = []  # that have not ended
+        self.cut: int | None = None  # bytes of an answer that come together, at most
 
     def client(self) -> client.ApiClient:
         """The `kubernetes` client over this wire."""
@@ -45,7 +46,7 @@ class Wire:
         answer = self.faults.before(method, path, query, read_s)
         if answer is None:
             answer = self.api.handle(method, path, query, body, headers.get("Content-Type", ""))
-        body = Body(self.host, answer.body, read_s)
+        body = Body(self.host, answer.body, read_s, self.cut)
         if not isinstance(answer.body, bytes):
             self.bodies = [other for other in self.bodies if not other.over] + [body]
         return response(body, answer)
@@ -98,10 +99,11 @@ class Body(io.RawIOBase):
     Args:
         content: all of it, or what it comes from.
         read_s: seconds without a byte until a read gives up.
+        cut: bytes that come together, at most; None is chance.
     """
 
-    def __init__(self, host: Simulation, content: bytes | Source, read_s: float | None) -> None:
-        self._host, self._read_s = host, read_s
+    def __init__(self, host: Simulation, content: bytes | Source, read_s: float | None, cut: int | None = None) -> None:
+        self._host, self._read_s, self._cut = host, read_s, cut
         self.source = None if isinstance(content, bytes) else content
         self._rest = content if isinstance(content, bytes) else b""
         self.over = isinstance(content, bytes)
@@ -132,7 +134,11 @@ class Body(io.RawIOBase):
                     self._rest, self.over = found, not found
         size = len(self._rest) if size is None or size < 0 else size
         if self.source is not None and len(self._rest) > 1:  # as TCP cuts it
-            size = min(size, self._host.random.choice((len(self._rest), self._host.random.randint(1, len(self._rest)))))
+            size = (
+                min(size, self._cut)
+                if self._cut
+                else min(size, self._host.random.choice((len(self._rest), self._host.random.randint(1, len(self._rest)))))
+            )
         data, self._rest = self._rest[:size], self._rest[size:]
         if not data and self.cut:
             raise IncompleteRead(b"", self.cut)

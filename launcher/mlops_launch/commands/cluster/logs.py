@@ -124,15 +124,16 @@ def _several(cluster: Cluster, pods: list[Object], asked: Asked) -> None:
 
 
 def _pieces(cluster: Cluster, pod: Object, asked: Asked) -> Iterator[Piece | Mark]:
-    run: Instance | None = instances([pod])[-1]
-    follower = _follower(cluster, instances([pod])[-1], asked)
+    run = instances([pod])[-1]
+    follower = _follower(cluster, run, asked)
     if asked.tail == 0:
         follower.skip_now()
     if asked.follow:
         yield from follower.pieces()
     elif asked.tail != 0:
         yield from follower.pieces_now()
-    while asked.follow and (run := _next(cluster, run)) is not None:
+    while asked.follow and (following := _next(cluster, run)) is not None:
+        run = following
         yield from _follower(cluster, run, replace(asked, tail=None)).pieces()
 
 
