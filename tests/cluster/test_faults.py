@@ -53,7 +53,10 @@ INCIDENTS: Final = ("launcher deleted", "launcher evicted", "launcher killed", "
 
 @dataclass(frozen=True)
 class Schedule:
-    """One run and all that goes wrong during it."""
+    """One run and all that goes wrong during it.
+
+    With the policy OnFailure a pod starts its container again; with `cut` thousands of lines come at once, in pieces of so many bytes.
+    """
 
     number: int
     overlay: str

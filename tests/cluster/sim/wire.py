@@ -134,11 +134,7 @@ class Body(io.RawIOBase):
                     self._rest, self.over = found, not found
         size = len(self._rest) if size is None or size < 0 else size
         if self.source is not None and len(self._rest) > 1:  # as TCP cuts it
-            size = (
-                min(size, self._cut)
-                if self._cut
-                else min(size, self._host.random.choice((len(self._rest), self._host.random.randint(1, len(self._rest)))))
-            )
+            size = min(size, self._cut or self._host.random.choice((len(self._rest), self._host.random.randint(1, len(self._rest)))))
         data, self._rest = self._rest[:size], self._rest[size:]
         if not data and self.cut:
             raise IncompleteRead(b"", self.cut)
