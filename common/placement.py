@@ -44,7 +44,7 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     text = environment.get(name, "")
     if not text.isdigit() or int(text) < 1:
         raise TrainingError(
-            f"{name} is not a positive number: {text}",
+            f"{name} is not a positive number: {text or 'empty'}",
             "the overlay's replacements.yaml writes it from the patch file",
             ExitCode.CONFIGURATION,
         )

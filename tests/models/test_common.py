@@ -70,7 +70,7 @@ class TestPlacement:
         assert (caught.value.message, caught.value.code) == (message, ExitCode.CONFIGURATION)
 
     def test_an_empty_number_of_workers_is_refused(self) -> None:
-        with pytest.raises(TrainingError, match="MLOPS_WORKERS is not a positive number: $"):
+        with pytest.raises(TrainingError, match="MLOPS_WORKERS is not a positive number: empty\n"):
             require_placement(["a"], {"MLOPS_WORKERS": "", "MLOPS_SLOTS_PER_WORKER": "1"})
 
 
