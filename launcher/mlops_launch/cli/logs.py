@@ -44,7 +44,7 @@ def command(
       mlops-launch logs resnet50v1-5 --run 20260102T030405Z
       mlops-launch logs resnet50v1-5 -n team-a --all --since 10m
     """
-    from mlops_launch.commands.cluster.find import Place, connect, where
+    from mlops_launch.commands.cluster.find import Place, connect, left_run, where
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.listing import follow_log
     from mlops_launch.commands.runs.streams import Streams, standard_output
@@ -57,7 +57,6 @@ def command(
     if isinstance(found, Place):
         from mlops_launch.commands.cluster.jobs import workload_of
         from mlops_launch.commands.cluster.logs import Asked, show_logs
-        from mlops_launch.commands.cluster.resume import follow_on, left_run
 
         moment = _moment(since, host.now())
         cluster, name = connect(found, name, archive, clients), found.name or name
@@ -65,6 +64,8 @@ def command(
         if follow and not everything and since is None and tail is None:
             run = left_run(archive, host, item)
             if run is not None:
+                from mlops_launch.commands.cluster.resume import follow_on  # all of `run`, which takes longer to load than a short log
+
                 streams = Streams(out, sys.stderr, terminal=False)
                 context.exit(follow_on(run, workload, cluster, clients.processes, host, streams))
         show_logs(cluster, workload, item, Asked(out, console(), follow, everything, moment, tail))

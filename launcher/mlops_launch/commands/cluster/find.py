@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from mlops_launch.clients.clients import Clients
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.host import Host
 from mlops_launch.commands.runs.archive import Archive, ArchivedRun
 from mlops_launch.commands.runs.listing import look
+from mlops_launch.core.kube import objects as facts
+from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.record import CLUSTER
 from mlops_launch.errors import LauncherError, NoCluster
+
+NOT_FOLLOWED: Final = ("detached", "lost")
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def where(archive: Archive, host: Host, name: str | None, time: str | None, aske
         run = next((other for other in reversed(archive.runs(name)) if _is_running(other, host)), run)
     status = look(run, host)
     record = status.record
-    alone = record.engine == CLUSTER and (in_cluster or status.state in ("detached", "lost"))
+    alone = record.engine == CLUSTER and (in_cluster or status.state in NOT_FOLLOWED)
     return Place(record.context, record.namespace, record.name) if alone else run
 
 
@@ -81,3 +86,12 @@ def last_place(archive: Archive, host: Host, name: str, asked: Place) -> Place:
     records = [look(run, host).record for run in archive.runs(name)]
     found = next((record for record in reversed(records) if record.engine == CLUSTER), None)
     return asked if found is None else Place(found.context, found.namespace, name)
+
+
+def left_run(archive: Archive, host: Host, found: Object) -> ArchivedRun | None:
+    """Return the archived run of an object in the cluster that has no end and that nobody follows, or None."""
+    for run in reversed(archive.runs(facts.name_of(found))):
+        status = look(run, host)
+        if status.record.uid == facts.uid_of(found):
+            return run if status.state in NOT_FOLLOWED else None
+    return None

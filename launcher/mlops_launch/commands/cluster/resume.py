@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Final
 
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.host import Host
@@ -12,34 +11,20 @@ from mlops_launch.clients.process import Processes
 from mlops_launch.commands.cluster.follow.attempt import Applied, Attempt
 from mlops_launch.commands.cluster.limits import PATIENCE_S, START_S
 from mlops_launch.commands.cluster.run import detach
-from mlops_launch.commands.runs.archive import Archive, ArchivedRun
+from mlops_launch.commands.runs.archive import ArchivedRun
 from mlops_launch.commands.runs.display import Display
-from mlops_launch.commands.runs.listing import look
 from mlops_launch.commands.runs.loop import Ended, Stop, signals, summarize
 from mlops_launch.commands.runs.streams import Streams
 from mlops_launch.contract import LauncherExitCode
-from mlops_launch.core.kube import objects as facts
-from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.record import BY_DETACHING
 from mlops_launch.core.workload.model import Workload
-
-NOT_FOLLOWED: Final = ("detached", "lost")
-
-
-def left_run(archive: Archive, host: Host, found: Object) -> ArchivedRun | None:
-    """Return the archived run of an object in the cluster that has no end and that nobody follows, or None."""
-    for run in reversed(archive.runs(facts.name_of(found))):
-        status = look(run, host)
-        if status.record.uid == facts.uid_of(found):
-            return run if status.state in NOT_FOLLOWED else None
-    return None
 
 
 def follow_on(run: ArchivedRun, workload: Workload, cluster: Cluster, processes: Processes, host: Host, streams: Streams) -> int:
     """Print the archived log, follow it to its end, and end the archived run; return the exit code.
 
     Args:
-        run: from `left_run`.
+        run: one that nobody follows: `find.left_run`.
         workload: the object as a shape.
         cluster: where it is.
         processes: runs kubectl.
