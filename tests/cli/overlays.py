@@ -193,43 +193,65 @@ def generator(rng: random.Random, made: Overlay, name: str) -> Json:
     file = file if f"{made.folder}/{file}" not in made.files else f"{name}.env"
     end = "\r\n" if rng.random() < 0.1 else "\n"
     made.files[f"{made.folder}/{file}"] = "# ours" + end + "".join(f"{key}={value}{end}" for key, value in values.items())
-    found: Json = {"name": name, "envs": [file]} if style != "env" else {"name": name, "env": file}
+    named = spelled(rng, file)
+    found: Json = {"name": name, "envs": [named]} if style != "env" else {"name": name, "env": named}
     return found | ({"literals": ["OTHER=1"]} if style == "both" else {})
 
 
+def inline(rng: random.Random, text: str) -> str:
+    """A text in the kustomization; JSON often stands on one line there, in quotes."""
+    text = text.replace("\r", "")
+    return text.removesuffix("\n") if rng.random() < 0.5 else text
+
+
+def spelled(rng: random.Random, file: str) -> str:
+    """A path as people write it."""
+    return rng.choice([*["%s"] * 6, "./%s", "there/../%s", ".//%s"]) % file
+
+
 def patches(rng: random.Random, made: Overlay, kustomization: Json, name: str, account: Json) -> None:
-    listed: list[Any] = []
+    fields: dict[str, list[Any]] = {"patchesStrategicMerge": [], "patches": [], "patchesJson6902": []}
+    listed = fields["patches"]
     for number in range(rng.choice([0, *[1] * 8, *[2] * 6, 3, 3])):
-        file = f"patch{number}.{rng.choice(['yaml', 'yaml', 'yml', 'json'])}"
+        file = f"patch{number}{rng.choice(['.yaml', '.yaml', '.yml', '.json', '.patch', '.yaml.txt', ''])}"
+        named = spelled(rng, file)
+        is_old = rng.random() < 0.2  # the fields that `patches` has taken the place of
         target = {"kind": made.kind, "name": name}
         choice = rng.choice(["file", "file", "documents", "inline", "operations", "inline operations"])
         if "operations" in choice:
             text = written(rng, [operations(rng, made.kind)])
-            listed.append({"patch": text.replace("\r", ""), "target": target} if "inline" in choice else {"path": file, "target": target})
+            full = {**target, "group": "" if made.kind == "Pod" else "kubeflow.org", "version": "v1" if made.kind == "Pod" else "v2beta1"}
+            operated = {"patch": inline(rng, text)} if "inline" in choice else {"path": named}
+            fields["patchesJson6902" if is_old else "patches"].append({**operated, "target": full if is_old else target})
         else:
             documents = [account] if choice == "documents" else []
             text = written(rng, [*documents, patch(rng, made.kind, name)])
-            entry: Json = {"patch": text.replace("\r", "")} if choice == "inline" else {"path": file}
-            listed.append(entry | ({"target": target} if not documents and rng.random() < 0.5 else {}))
+            entry: Json = {"patch": inline(rng, text)} if choice == "inline" else {"path": named}
+            if is_old:
+                fields["patchesStrategicMerge"].extend(entry.values())
+            else:
+                listed.append(entry | ({"target": target} if not documents and rng.random() < 0.5 else {}))
         if "inline" not in choice:
             made.files[f"{made.folder}/{file}"] = text
-    if listed:
-        kustomization["patches"] = listed
+    kustomization |= {field: items for field, items in fields.items() if items}
 
 
 class _Dumper(yaml.SafeDumper):
-    pass
+    """Texts of several lines as blocks, or in the quotes of one person."""
+
+    quotes = "|"
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+def _text(dumper: _Dumper, value: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=dumper.quotes if "\n" in value else None)
 
 
 _Dumper.add_representer(str, _text)
 
 
 def dump(rng: random.Random, kustomization: Mapping[str, Any]) -> str:
-    return yaml.dump(kustomization, Dumper=_Dumper, sort_keys=False, indent=rng.choice([2, 4]), width=200)
+    dumper = type("Dumper", (_Dumper,), {"quotes": rng.choice([*"||||||", '"', ">", "'"])})
+    return str(yaml.dump(kustomization, Dumper=dumper, sort_keys=False, indent=rng.choice([2, 4]), width=2000))
 
 
 def write(root: Path, files: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from textwrap import indent
 
@@ -39,6 +40,7 @@ OPERATION = (
     '[{"op": "add", "path": "/spec/mpiReplicaSpecs/Worker/template/spec/securityContext", '
     '"value": {"runAsUser": %s, "fsGroup": 1000, "runAsGroup": 1000}}]'
 )
+SLOTS = '[{"op": "replace", "path": "/spec/slotsPerWorker", "value": %s}]'
 INLINE = f"- patch: |-\n{indent(HEAD, '    ')}    spec:\n      slotsPerWorker: 2\n"
 SIDE = "          - name: side\n            image: s\n            resources:\n              limits: {memory: 1Gi}\n"
 TARGET = "  target:\n    kind: MPIJob\n"
@@ -66,6 +68,26 @@ CASES = {
         lambda: add_patch(OPERATION % 7 + "\n", "last.json", TARGET),
         ["--user", "1000"],
         ["last.json", "-" + OPERATION % 7, "+" + OPERATION % 1000],
+    ),
+    "a path with dots": (
+        lambda: replace(KUSTOMIZATION, "- path: mlops-job", "- path: ./there/../mlops-job"),
+        ["--workers", "5"],
+        ["mlops-job-patch.yaml", "-      replicas: 2", "+      replicas: 5"],
+    ),
+    "a patch without an extension": (
+        lambda: [PATCH.rename(M / "size"), replace(KUSTOMIZATION, "- path: mlops-job-patch.yaml", "- path: size")],
+        ["--workers", "5"],
+        ["size", "-      replicas: 2", "+      replicas: 5"],
+    ),
+    "operations as a line of JSON in single quotes": (
+        lambda: replace(KUSTOMIZATION, "replacements:", f"- patch: '{SLOTS % 2}'\n{TARGET}replacements:"),
+        ["--slots", "5"],
+        ["kustomization.yaml", f"-- patch: '{SLOTS % 2}'", f"+- patch: '{SLOTS % 5}'"],
+    ),
+    "operations as a line of JSON in double quotes": (
+        lambda: replace(KUSTOMIZATION, "replacements:", f"- patch: {json.dumps(SLOTS % 2)}\n{TARGET}replacements:"),
+        ["--slots", "5"],
+        ["kustomization.yaml", f"-- patch: {json.dumps(SLOTS % 2)}", f"+- patch: {json.dumps(SLOTS % 5)}"],
     ),
     "an inline patch": (
         lambda: replace(KUSTOMIZATION, "replacements:", f"{INLINE}{TARGET}replacements:"),

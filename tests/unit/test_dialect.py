@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.files import read_files
 from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.core.overlay import yamltree
+from mlops_launch.core.overlay.dialect import refusal
 from mlops_launch.core.overlay.envfile import LONGEST_LINE, EnvFile
+from mlops_launch.core.overlay.innertext import inner_text
 from mlops_launch.errors import LauncherError
 
 KUSTOMIZATION = "configMapGenerator:\n- name: mlops-env\n  envs: [mlops.env]\ngeneratorOptions: {disableNameSuffixHash: true}\n"
@@ -96,6 +100,82 @@ def test_only_what_the_kustomization_names_is_read(tmp_path: Path) -> None:
     assert set(files.texts) == {"kustomization.yaml", *named}
     assert files.reach.other == ("model.bin",)
     assert files.env_file_names == (".env", "more.env")
+
+
+DOTS = st.lists(st.sampled_from(["./", ".//", "there/../", "a/b/../../"]), max_size=4).map("".join)
+NAMES = st.sampled_from(["job", "job.yaml", "job.patch", "JOB.YAML", "sub/job.yaml.txt", ".job.json"])
+
+
+@given(
+    dots=st.lists(DOTS, min_size=3, max_size=3), name=NAMES, field=st.sampled_from(["patches", "patchesStrategicMerge", "patchesJson6902"])
+)
+@settings(max_examples=30, deadline=None)
+def test_a_path_is_read_however_it_is_written(dots: list[str], name: str, field: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("overlay")
+    (folder / "sub").mkdir()
+    item = f"{dots[0]}{name}" if field == "patchesStrategicMerge" else f"path: {dots[0]}{name}"
+    generator = f"configMapGenerator:\n- name: mlops-env\n  envs: [{dots[1]}a.env]\n  files: [{dots[2]}model.bin]\n"
+    (folder / "kustomization.yaml").write_text(f"{generator}{field}:\n- {item}\n")
+    (folder / name).write_text("kind: Pod\n")
+    (folder / "a.env").write_text("A=1\n")
+    files = read_files(folder)
+    assert files.texts.keys() == {"kustomization.yaml", name, "a.env"}
+    assert [(patch.file, patch.key, len(patch.documents)) for patch in files.own_patches] == [(name, (field, 0), 1)]
+    assert [*files.patch_names, *files.env_files, *files.reach.other] == [name, "a.env", "model.bin"]
+
+
+@given(value=st.integers(0, 99), style=st.sampled_from(["block", "single", "double", "folded"]), note=TEXT)
+@settings(max_examples=60, deadline=None)
+def test_an_inner_text_is_replaced_in_its_own_style_or_not_at_all(value: int, style: str, note: str) -> None:
+    def outer(number: int) -> str:
+        text = json.dumps([{"op": "add", "path": "/spec/slotsPerWorker", "value": number, "note": note}], ensure_ascii=False)
+        single, double = text.replace("'", "''"), json.dumps(text, ensure_ascii=False)
+        written = {"block": f"|-\n    {text}", "single": f"'{single}'", "double": double, "folded": f">-\n    {text}"}[style]
+        return f"before: 1 # one\npatch: {written}\nafter: 2 # two\n"
+
+    node = yamltree.child(yamltree.parse(outer(value)), "patch")
+    inner = inner_text(outer(value), node)
+    assert inner is not None
+    wanted = inner.content.replace(f'"value": {value},', '"value": 100,')
+    assert wanted != inner.content
+    try:
+        assert inner.replaced(outer(value), wanted) == outer(100)
+    except LauncherError as error:
+        assert style == "folded", error
+
+
+LAUGHS = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghij"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: &a [*a]\n", "an alias inside its own anchor"),
+        ("a: &a {b: {c: *a}}\n", "an alias inside its own anchor"),
+        ("a: &a [x, x]\n" + LAUGHS, "too many aliases of aliases"),
+        (f"a: {'[' * 3000}{']' * 3000}\n", "nested too deeply"),
+        ("a: 1\n# \x1b[31m\n", "a control character: U+001B"),
+    ],
+    ids=["a list in itself", "a mapping in itself", "aliases of aliases", "brackets", "a control character"],
+)  # fmt: skip
+def test_what_nobody_can_walk_or_read_is_a_syntax_error(text: str, problem: str) -> None:
+    with pytest.raises(yamltree.YamlSyntaxError) as caught:
+        yamltree.load(text)
+    assert caught.value.problem == problem
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 1\n", None),
+        ("%YAML 1.1\n---\na: 1\n", None),
+        ("%YAML 1.2\n---\na: 1\n", ("another version of YAML: %YAML 1.2", 1, 1)),
+        ("a:\n-\tb: 1\n  c: 2\n", ("found character that cannot start any token", 2, 3)),
+    ],
+)
+def test_what_kustomize_alone_refuses_has_its_line(text: str, expected: tuple[str, int, int] | None) -> None:
+    found = refusal(text)
+    assert found == expected if expected is None or found is None else found[1] == expected[1]
 
 
 @pytest.mark.parametrize(

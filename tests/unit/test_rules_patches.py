@@ -14,6 +14,9 @@ __all__ = ["package"]
 PATCH = PATCHES["multi-node"]
 
 
+OPERATION = "- op: add\n  path: /spec/slotsPerWorker\n  value: 5\n"
+
+
 def rename_in_both(folder: Path) -> None:
     replace(folder, PATCH, "name: resnet50v1-5", "name: my-run")
     replace(folder, "kustomization.yaml", "    name: resnet50v1-5\n", "    name: my-run\n")
@@ -43,6 +46,36 @@ def targets(**target: str) -> Change:
             targets(kind="MPIJob", labelSelector="team=vision"),
             ["error patch-unmatched kustomization.yaml:22 the target of this patch matches nothing: MPIJob/*"],
             id="labels that it does not have",
+        ),
+        pytest.param(
+            targets(kind="MPIJob", namespace="team-a"),
+            ["error patch-unmatched kustomization.yaml:22 the target of this patch matches nothing: MPIJob/*"],
+            id="a namespace that it is not in",
+        ),
+        pytest.param(
+            targets(kind="MPIJob", name="*"),
+            ["error patch-unmatched kustomization.yaml:22 not a regular expression: *"],
+            id="what is not a regular expression",
+        ),
+        pytest.param(
+            lambda f: kustomization(
+                f, patchesJson6902=[{"target": {"version": "v1", "kind": "MPIJob", "name": "resnet50v1-5"}, "patch": OPERATION}]
+            ),
+            [
+                "error patch-unmatched kustomization.yaml:24 the target of this patch matches nothing: MPIJob/resnet50v1-5",
+                "warning kustomize-deprecated kustomization.yaml:23 deprecated field: patchesJson6902",
+            ],
+            id="another version, in the field that `patches` has taken the place of",
+        ),
+        pytest.param(
+            lambda f: kustomization(f, patches=[{"target": {"kind": "MPIJob"}, "patch": OPERATION.replace("slotsPer", "slotPer")}]),
+            ["error field-unknown kustomization.yaml:24 no such field: slotPerWorker"],
+            id="a misspelt field of an operation",
+        ),
+        pytest.param(
+            lambda f: kustomization(f, patches=[{"target": {"kind": "MPIJob"}, "patch": OPERATION.replace("5", "05")}]),
+            ["error yaml-octal kustomization.yaml:26 kustomize reads `slotsPerWorker` as 5, for a leading zero means octal: 05"],
+            id="a leading zero in an operation",
         ),
         pytest.param(
             targets(kind="Job"),

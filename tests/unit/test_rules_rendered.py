@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mlops_launch.core.overlay.imagenames import is_reference
 from mlops_launch.core.rules.devices import KNOWN_DEVICES
-from mlops_launch.core.rules.images import is_reference
 from mlops_launch.core.rules.shell import is_shell
 from tests.unit.overlays import Objects, container, findings, pod
 

@@ -220,6 +220,35 @@ MULTI: dict[str, Change] = {
         f, namePrefix="alice-", nameSuffix="-run-1", namespace="team-a", commonAnnotations={"team": "vision"},
         labels=[{"pairs": {"team": "vision"}}],
     ),  # fmt: skip
+    "paths with dots": lambda f: [
+        replace(f, "kustomization.yaml", "- path: mlops-job", "- path: ./mlops-job"),
+        replace(f, "kustomization.yaml", "- mlops.env", "- there/../mlops.env"),
+    ] and None,
+    "a patch without an extension": lambda f: [
+        (f / PATCHES["multi-node"]).rename(f / "size"), replace(f, "kustomization.yaml", "- path: mlops-job-patch.yaml", "- path: size"),
+    ] and None,
+    "a target by labels": lambda f: replace(
+        f, "kustomization.yaml", "    name: resnet50v1-5\n", "    labelSelector: app.kubernetes.io/part-of=mlops-launch\n"
+    ),
+    "operations as a line of JSON": lambda f: kustomization(
+        f, patches=[{"target": {"kind": "MPIJob"}, "patch": '[{"op": "replace", "path": "/spec/slotsPerWorker", "value": 5}]'}]
+    ),
+    "operations in a file with tabs": lambda f: [
+        write(f, "ops.json", '[\n\t{"op": "replace", "path": "/spec/slotsPerWorker", "value": 5}\n]\n'),
+        kustomization(f, patches=[{"target": {"kind": "MPIJob"}, "path": "ops.json"}]),
+    ] and None,
+    "what kubectl prints beside": lambda f: replace(
+        f, PATCHES["multi-node"], "  name: resnet50v1-5\n", "  name: resnet50v1-5\n  creationTimestamp: null\nstatus: {}\n"
+    ),
+    "an empty namespace": lambda f: kustomization(f, namespace=""),
+    "an empty patch, and one of comments": lambda f: [
+        write(f, "empty.yaml", ""), write(f, "later.yaml", "# nothing yet\n"),
+        kustomization(f, patches=[{"path": "empty.yaml"}, {"path": "later.yaml"}]),
+    ] and None,
+    "labels and annotations": lambda f: kustomization(
+        f, labels=[{"pairs": {"example.com/team": "vision_2.x", "empty": ""}}], commonAnnotations={"note": "a text, of any kind: " * 9}
+    ),
+    "a registry by its address": lambda f: replace(f, "mlops.env", "ghcr.io/me", "[::1]:5000/a_team"),
     "no hash": lambda f: kustomization(f, generatorOptions={"disableNameSuffixHash": True}),
     "a sidecar behind the worker": lambda f: patch(f, "multi-node", roles(Worker={"containers": [{"name": "worker"}, SIDECAR]})),
     "a sidecar with variables of its own": sidecar_with_variables,

@@ -72,18 +72,18 @@ def test_no_namespace(name: str) -> None:
         values.NAMESPACE.require(name)
 
 
-@pytest.mark.parametrize("registry", ["ghcr.io/me", "localhost:5000", "registry.example.com:5000/a/b-c"])
+@pytest.mark.parametrize("registry", ["ghcr.io/me", "localhost:5000", "registry.example.com:5000/a/b-c", "[::1]:5000/a", "my_team/x"])
 def test_a_registry(registry: str) -> None:
     assert values.REGISTRY.require(registry) == registry
 
 
-@pytest.mark.parametrize("registry", ["https://ghcr.io/me", "ghcr.io/me:latest", "ghcr.io/", "<registry>", "a b"])
+@pytest.mark.parametrize("registry", ["https://ghcr.io/me", "ghcr.io/me:latest", "ghcr.io/", "ghcr.io/Me", "ghcr.io//me", "<registry>", ""])
 def test_no_registry(registry: str) -> None:
     with pytest.raises(UsageError, match="not a registry"):
         values.REGISTRY.require(registry)
 
 
-@pytest.mark.parametrize("tag", ["a:b", "-1", "a/b", "a" * 129, "ä"])
+@pytest.mark.parametrize("tag", ["a:b", "-1", "a/b", "a" * 129, "ä", f"1@sha256:{'0' * 63}", f"1@sha256:{'A' * 64}", f"1@md5:{'0' * 32}"])
 def test_no_tag(tag: str) -> None:
     with pytest.raises(UsageError, match="not an image tag"):
         values.TAG.require(tag)

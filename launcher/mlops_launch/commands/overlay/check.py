@@ -130,7 +130,9 @@ def _as_error(errors: list[Finding]) -> LauncherError:
 def _reason(error: ProcessError, files: OverlayFiles, rendered_from: Path) -> str:
     """Return why kubectl failed, in one line, with the overlay's name where kubectl names the folder it was given."""
     lines = [line for line in error.stderr.splitlines() if line and not line.startswith("#")]
-    reason = (lines[-1] if lines else error.message).removeprefix("error: ").removeprefix("`: ")
+    # The message may end with a whole object, or begin with a configuration in backticks.
+    said = [line for line in lines if line.startswith("`: ")] or [line for line in lines if line.startswith("error: ")] or lines
+    reason = (said[-1] if said else error.message).removeprefix("error: ").removeprefix("`: ").removesuffix(": node contents:")
     for folder in (str(rendered_from.resolve()), str(rendered_from)):
         reason = reason.replace(folder, files.folder)
     return f"kubectl does not render the overlay: {reason}"

@@ -85,7 +85,8 @@ def _require_no_new_error(before: _State, after: _State) -> None:
     if new:
         raise LauncherError(f"refused, a new error of `check` ({new[0].rule}): {new[0].message}", new[0].hint)
     if after.rendered is None:
-        raise LauncherError(f"refused, the overlay would not render: {errors[0].message if errors else after.files.folder}", None)
+        why = [f"{finding.place}: {finding.message}" if finding.place else finding.message for finding in errors]
+        raise LauncherError(f"the overlay does not render: {why[0] if why else after.files.folder}", errors[0].hint if errors else None)
 
 
 def _diff(path: Path, old: str, new: str) -> str:

@@ -13,7 +13,7 @@ from mlops_launch.commands.overlay.render import parse_objects, render_text
 from mlops_launch.commands.overlay.staged_copy import staged
 from mlops_launch.core.overlay import yamltree
 from mlops_launch.core.overlay.files import OverlayFiles
-from mlops_launch.core.overlay.patches import has_plain_lists, may_match
+from mlops_launch.core.overlay.patches import OwnPatch, has_plain_lists, may_match
 from mlops_launch.core.workload.kinds import find_workload
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError
@@ -26,12 +26,12 @@ class Probe:
     """What was found out.
 
     Args:
-        unmatched: the numbers of the patches whose target matches nothing.
+        unmatched: the keys of the patches whose target matches nothing.
         below: the workload without the overlay's own patches and replacements; None when nothing asks for it.
         objects_below: `Kind/name` of the objects there.
     """
 
-    unmatched: tuple[int, ...] = ()
+    unmatched: tuple[tuple[str, int], ...] = ()
     below: Workload | None = None
     objects_below: tuple[str, ...] = ()
 
@@ -53,11 +53,18 @@ def probe(files: OverlayFiles, rendered_from: Path, processes: Processes, object
 
     below = render(_without_own_changes) if (objects is None and suspects) or has_plain_lists(files.own_patches) else None
     if objects is not None:
-        unmatched = [patch.number for patch in suspects if render(lambda data, at=patch.number: data["patches"].pop(at)) == objects]  # type: ignore[misc]
+        unmatched = [patch.key for patch in suspects if render(_without(patch)) == objects]
     else:
-        unmatched = [patch.number for patch in suspects if below is not None and not may_match(patch, below, files.kustomization_tree)]
+        unmatched = [patch.key for patch in suspects if below is not None and not may_match(patch, below, files.kustomization_tree)]
     names = tuple(f"{item['kind']}/{(item.get('metadata') or {}).get('name')}" for item in below or objects or ())
     return Probe(tuple(unmatched), _workload(below), names)
+
+
+def _without(patch: OwnPatch) -> Callable[[dict[str, Any]], None]:
+    def change(data: dict[str, Any]) -> None:
+        data[patch.field].pop(patch.number)
+
+    return change
 
 
 def _without_own_changes(data: dict[str, Any]) -> None:

@@ -33,6 +33,27 @@ def _loader() -> Any:
     return Loader
 
 
+def refusal(text: str) -> tuple[str, int, int] | None:
+    """Return why kustomize's parser, a port of libyaml, refuses a text: its words, line and column, from 1; None where it does not.
+
+    It knows YAML 1.1: `%YAML 1.2` and a tab behind a dash are none of it.
+    """
+    import yaml
+
+    other = re.search(r"^%YAML (?!1\.1\s).*$", text, re.MULTILINE)
+    if other is not None:
+        return f"another version of YAML: {other[0].strip()}", text.count("\n", 0, other.start()) + 1, 1
+    try:
+        for _ in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            pass
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        return str(error.problem), (mark.line if mark else 0) + 1, (mark.column if mark else 0) + 1
+    except yaml.YAMLError as error:
+        return " ".join(str(error).split()), 1, 1
+    return None
+
+
 def load_all(text: str) -> Iterator[Any]:
     """Yield the documents of a rendered text as plain data.
 

@@ -12,7 +12,7 @@ from ruamel.yaml.nodes import Node
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.envfile import Entry, EnvFile
 from mlops_launch.core.overlay.patches import OwnPatch, own_patches
-from mlops_launch.core.overlay.reach import Reach, env_names, items, pairs, reach_of, texts
+from mlops_launch.core.overlay.reach import Reach, env_names, items, pairs, patch_items, reach_of, texts
 from mlops_launch.core.path import Path
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.model import TRAINING_CONTAINERS
@@ -56,7 +56,7 @@ class OverlayFiles:
     def _parsed(self) -> dict[str, list[Node] | yamltext.YamlSyntaxError]:
         parsed: dict[str, list[Node] | yamltext.YamlSyntaxError] = {}
         for name, text in self.texts.items():
-            if name == self.kustomization or (name.endswith((".yaml", ".yml")) and len(text) <= _LONGEST_YAML):
+            if name == self.kustomization or (name in self.reach.yaml and len(text) <= _LONGEST_YAML):
                 try:
                     parsed[name] = yamltext.parse_all(text)
                 except yamltext.YamlSyntaxError as error:
@@ -66,7 +66,10 @@ class OverlayFiles:
     @property
     def kustomization_tree(self) -> Node | None:
         """The kustomization as nodes, or None when it does not parse."""
-        return next(iter(self.trees.get(self.kustomization, [])), None)
+        try:
+            return yamltext.parse(self.texts.get(self.kustomization, ""))
+        except yamltext.YamlSyntaxError:
+            return None
 
     @cached_property
     def reach(self) -> Reach:
@@ -102,14 +105,13 @@ class OverlayFiles:
 
     @cached_property
     def own_patches(self) -> tuple[OwnPatch, ...]:
-        """The items of `patches`, in files and inline."""
+        """The patches, in files and inline, in the order of their application."""
         return own_patches(self)
 
     @cached_property
     def patch_names(self) -> tuple[str, ...]:
-        """The patch files that the kustomization names, in order; those that are missing too."""
-        paths = [yamltext.scalar(yamltext.child(patch, "path")) for patch in items(yamltext.child(self.kustomization_tree, "patches"))]
-        return tuple(path for path in paths if path is not None)
+        """The patch files that the kustomization names, in the order of their application; those that are missing too."""
+        return tuple(item.path for item in patch_items(self.kustomization_tree) if item.path is not None)
 
     @cached_property
     def workload_patch(self) -> tuple[str, Node] | None:

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from ruamel.yaml.nodes import MappingNode, Node
 
 from mlops_launch.core.overlay import yamltree as yamltext
-from mlops_launch.core.overlay.reach import items, pairs
+from mlops_launch.core.overlay.reach import items, pairs, patch_items
 
 # Lists of a pod spec and of a container without a merge key: a patch that gives one replaces that of the base and the components.
 PLAIN_LISTS: Final = frozenset({"tolerations", "imagePullSecrets", "topologySpreadConstraints", "hostAliases", "envFrom"})
@@ -18,25 +18,34 @@ PLAIN_LISTS: Final = frozenset({"tolerations", "imagePullSecrets", "topologySpre
 
 @dataclass(frozen=True)
 class OwnPatch:
-    """One item of `patches`.
+    """One item of `patches`, or of one of the two fields that it has taken the place of.
 
     Args:
-        number: its place in the list, from 0.
+        field: that field of the kustomization.
+        number: its place in the field, from 0.
         file: where its text is.
         line: where the kustomization names it, from 1.
         offset: how many lines of `file` stand above the text; 0 for a file of its own.
         documents: the mappings of a strategic merge patch; empty for JSON6902 operations and for what does not parse.
+        operations: those of a JSON6902 patch.
         target: the item's `target`, or None.
         may_rename: whether `options` let it change the name.
     """
 
+    field: str
     number: int
     file: str
     line: int
     offset: int
     documents: tuple[Node, ...]
+    operations: tuple[Node, ...]
     target: Node | None
     may_rename: bool
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Which one it is: `field` and `number`."""
+        return self.field, self.number
 
 
 class _Files(Protocol):
@@ -51,25 +60,31 @@ class _Files(Protocol):
 
 
 def own_patches(files: _Files) -> tuple[OwnPatch, ...]:
-    """Return the items of `patches` in order."""
+    """Return the patches in the order of their application."""
     found = []
-    for number, item in enumerate(items(yamltext.child(files.kustomization_tree, "patches"))):
-        path, inline = yamltext.scalar(yamltext.child(item, "path")), yamltext.child(item, "patch")
-        trees = files.trees.get(path or "", []) if path else _inline(yamltext.scalar(inline) or "")
-        offset = inline.start_mark.line + 1 if inline is not None and not path else 0
-        may_rename = yamltext.scalar(yamltext.find(item, ("options", "allowNameChange"))) == "true"
+    for item in patch_items(files.kustomization_tree):
+        trees = files.trees.get(item.path, []) if item.path else _inline(yamltext.scalar(item.inline) or "")
+        offset = lines_above(item.inline) if item.inline is not None else 0
+        may_rename = yamltext.scalar(yamltext.find(item.node, ("options", "allowNameChange"))) == "true"
         found.append(
             OwnPatch(
-                number,
-                path or files.kustomization,
-                item.start_mark.line + 1,
+                item.field,
+                item.number,
+                item.path or files.kustomization,
+                item.node.start_mark.line + 1,
                 offset,
                 tuple(tree for tree in trees if isinstance(tree, MappingNode)),
-                yamltext.child(item, "target"),
+                tuple(operation for tree in trees for operation in items(tree)),
+                yamltext.child(item.node, "target"),
                 may_rename,
             )  # fmt: skip
         )
     return tuple(found)
+
+
+def lines_above(inline: Node) -> int:
+    """Return how many lines of the kustomization stand above a text in it, whose own first line has the number 1."""
+    return int(inline.start_mark.line) + (1 if getattr(inline, "style", None) in ("|", ">") else 0)
 
 
 def _inline(text: str) -> list[Node]:
@@ -80,9 +95,12 @@ def _inline(text: str) -> list[Node]:
 
 
 def may_match(patch: OwnPatch, objects: Sequence[Mapping[str, Any]], kustomization: Node | None) -> bool:
-    """Return whether the patch's target plainly matches one of the rendered objects; one with selectors does not plainly."""
+    """Return whether the patch's target plainly matches one of the rendered objects.
+
+    One with selectors does not plainly, nor one with a namespace: the objects may have got theirs later.
+    """
     selector = {key.value: str(value.value) for key, value in pairs(patch.target)}
-    if "labelSelector" in selector or "annotationSelector" in selector:
+    if any(selector.get(field) for field in ("labelSelector", "annotationSelector", "namespace")):
         return False
     return any(_matches(selector, item, kustomization) for item in objects)
 

@@ -92,7 +92,10 @@ class OperationPlace:
         if not _differs_once(text, edited):
             file, line = self.shown(files)
             raise LauncherError(f"cannot set in place, line {line}: {file}", "edit the file by hand")
-        return self.source.with_text(files, edited)
+        try:
+            return self.source.with_text(files, edited)
+        except LauncherError as error:
+            raise LauncherError(f"{self.source.file}: {error.message}", error.hint) from error
 
     def shown(self, files: OverlayFiles) -> tuple[str, int | None]:
         """Implement `Place`."""

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ruamel.yaml.nodes import Node
-
-from mlops_launch.core.overlay import yamltree as yamltext
-from mlops_launch.core.overlay.blocktext import BlockText, block_text
 from mlops_launch.core.overlay.files import OverlayFiles
-from mlops_launch.core.overlay.reach import items
-
-# kustomize applies them in this order, whatever theirs in the file is.
-_FIELDS = ("patchesStrategicMerge", "patches", "patchesJson6902")
+from mlops_launch.core.overlay.innertext import InnerText, inner_text
+from mlops_launch.core.overlay.patches import lines_above
+from mlops_launch.core.overlay.reach import PatchItem, patch_items
 
 
 @dataclass(frozen=True)
@@ -33,46 +27,43 @@ class PatchSource:
     is_inline: bool
 
     def text(self, files: OverlayFiles) -> str | None:
-        """Return the text; None when it is not there, or stands in quotes."""
+        """Return the text; None when it is not there."""
         if not self.is_inline:
             return files.texts.get(self.file)
-        block = self._block(files)
-        return None if block is None else block.content
+        inner = self._inner(files)
+        return None if inner is None else inner.content
 
     def with_text(self, files: OverlayFiles, text: str) -> OverlayFiles:
-        """Return the overlay with another text in its place."""
-        block = self._block(files) if self.is_inline else None
-        return files.with_texts({self.file: text if block is None else block.replaced(files.texts[self.file], text)})
+        """Return the overlay with another text in its place.
+
+        Raises:
+            LauncherError: it stands in quotes in a way that cannot be kept.
+        """
+        inner = self._inner(files) if self.is_inline else None
+        return files.with_texts({self.file: text if inner is None else inner.replaced(files.texts[self.file], text)})
 
     def offset(self, files: OverlayFiles) -> int:
         """Return how many lines of `file` stand above the text."""
-        block = self._block(files) if self.is_inline else None
-        return 0 if block is None else files.texts[self.file].count("\n", 0, block.start)
+        item = self._item(files) if self.is_inline else None
+        return 0 if item is None or item.inline is None else lines_above(item.inline)
 
-    def _block(self, files: OverlayFiles) -> BlockText | None:
-        found = items(yamltext.child(files.kustomization_tree, self.field))
-        node: Node | None = found[self.number] if self.number < len(found) else None
-        if self.field != "patchesStrategicMerge":
-            node = yamltext.child(node, "patch")
-        return block_text(files.texts[self.file], node)
+    def _item(self, files: OverlayFiles) -> PatchItem | None:
+        found = (item for item in patch_items(files.kustomization_tree) if (item.field, item.number) == (self.field, self.number))
+        return next(found, None)
+
+    def _inner(self, files: OverlayFiles) -> InnerText | None:
+        item = self._item(files)
+        return None if item is None else inner_text(files.texts[self.file], item.inline)
 
 
 def patch_sources(files: OverlayFiles) -> list[PatchSource]:
     """Return the texts of patches in the order in which they are applied; a file that is named twice counts where it is last."""
-    found: dict[tuple[str, int], PatchSource] = {}
-    for source in _sources(files):
-        key = (source.file, source.number if source.is_inline else -1)
+    found: dict[tuple[str, str, int], PatchSource] = {}
+    for item in patch_items(files.kustomization_tree):
+        key = (files.kustomization, item.field, item.number) if item.path is None else (item.path, "", -1)
         found.pop(key, None)
-        found[key] = source
+        found[key] = PatchSource(item.path or files.kustomization, item.field, item.number, item.path is None)
     return list(found.values())
-
-
-def _sources(files: OverlayFiles) -> Iterator[PatchSource]:
-    for field in _FIELDS:
-        for number, item in enumerate(items(yamltext.child(files.kustomization_tree, field))):
-            path = yamltext.scalar(item) if field == "patchesStrategicMerge" else yamltext.scalar(yamltext.child(item, "path"))
-            is_inline = path is None or "\n" in path
-            yield PatchSource(files.kustomization if is_inline else str(path), field, number, is_inline)
 
 
 def whole_kustomization(files: OverlayFiles) -> PatchSource:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
+from mlops_launch.core.overlay.imagenames import is_registry, is_tag
 from mlops_launch.errors import UsageError
 
 LARGEST_ID = 2**31 - 1  # what the API server takes for runAsUser, runAsGroup and fsGroup
@@ -21,8 +22,6 @@ _FACTORS = {"m": Decimal("0.001"), "k": Decimal(1000)}
 _FACTORS |= {letter: Decimal(1000) ** power for power, letter in enumerate("MGTPE", 2)}
 _FACTORS |= {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_REGISTRY = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[a-z0-9._-]+)*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(?:@[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{32,})?")
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,10 @@ NAMESPACE: Final = Form(
     is_dns_label,
     "lower-case letters, digits and `-`, at most 63 characters, starting and ending with a letter or digit",
 )
-REGISTRY: Final = Form("a registry", _REGISTRY.fullmatch, "host[:port][/path] without https:// and without a tag, for instance ghcr.io/me")
+REGISTRY: Final = Form("a registry", is_registry, "host[:port][/path] without https:// and without a tag, for instance ghcr.io/me")
 TAG: Final = Form(
     "an image tag",
-    _TAG.fullmatch,
+    is_tag,
     "letters, digits, `_`, `.` and `-`, at most 128 characters, perhaps with a digest: 0.1.0@sha256:…",
 )
 

@@ -11,7 +11,7 @@ from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.overlay.goals import Goal, VariableGoal
 from mlops_launch.core.overlay.places import Place, field_places, is_read_as
-from mlops_launch.core.overlay.reach import items
+from mlops_launch.core.overlay.reach import items, own_path, texts
 from mlops_launch.core.overlay.rendered import Rendered, sources
 from mlops_launch.core.overlay.variables import file_sources, variable_places
 from mlops_launch.core.path import Path
@@ -58,7 +58,7 @@ def _first(places: Iterable[Place], files: OverlayFiles, now: Any) -> Line | Non
 
 def _resource(files: OverlayFiles, path: Path, now: Any) -> Line | None:
     """Return the line of the field in a manifest."""
-    named = {text for item in items(yamltext.child(files.kustomization_tree, "resources")) if (text := yamltext.scalar(item))}
+    named = {own_path(text) for text in texts(yamltext.child(files.kustomization_tree, "resources"))}
     for name in named & files.trees.keys():
         for tree in files.trees[name]:
             found = yamltext.find(tree, path) if isinstance(tree, MappingNode) else None

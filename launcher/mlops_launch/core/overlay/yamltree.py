@@ -8,9 +8,12 @@ from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
+from mlops_launch.core.overlay.yamlbounds import UnboundedError, require_bounded
 from mlops_launch.core.path import EVERY, Named, Path
 from mlops_launch.errors import LauncherError
 
@@ -53,11 +56,22 @@ def parse_all(text: str) -> list[Node]:
 def _composed(text: str) -> tuple[Node, ...]:
     text = without_tabs(text)
     try:
-        return tuple(node for node in YAML(typ="safe", pure=True).compose_all(io.StringIO(text)) if node is not None)
+        nodes = tuple(node for node in YAML(typ="safe", pure=True).compose_all(io.StringIO(text)) if node is not None)
+        require_bounded(nodes)
+        return nodes
+    except RecursionError:
+        raise YamlSyntaxError("nested too deeply", None, None) from None
+    except UnboundedError as error:
+        mark = error.node.start_mark
+        raise YamlSyntaxError(error.problem, mark.line + 1, mark.column + 1) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(str(error.problem or error.context).split())
         raise YamlSyntaxError(problem, mark.line + 1 if mark else None, mark.column + 1 if mark else None) from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position)
+        column = error.position - (text.rfind("\n", 0, error.position) + 1)
+        raise YamlSyntaxError(f"a control character: U+{ord(text[error.position]):04X}", line + 1, column + 1) from error
     except YAMLError as error:
         raise YamlSyntaxError(" ".join(str(error).split()), None, None) from error
 
@@ -80,6 +94,13 @@ def load_tree(text: str, node: Node | None) -> Any:
     return next(iter(load_trees(text, [] if node is None else [node])), None)
 
 
+class _Constructor(SafeConstructor):  # type: ignore[misc]
+    """Reads a date as the text that it is to kustomize, even one that no calendar has."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
 def load_trees(text: str, nodes: list[Node]) -> list[Any]:
     """Return the documents of `text`, whose nodes are known, as plain data.
 
@@ -89,11 +110,16 @@ def load_trees(text: str, nodes: list[Node]) -> list[Any]:
     for key, line, first in (each for node in nodes for each in duplicate_keys(node)):
         raise YamlSyntaxError(f"the key of line {first} is there again: {key}", line, 1)
     yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
     try:
         # The library changes the nodes of mappings that it merges, and reads numbers by a directive's version.
         if MERGE in text or "%" in text:
             return list(yaml.load_all(without_tabs(text)))
         return [yaml.constructor.construct_document(node) for node in nodes]
+    except RecursionError:
+        raise YamlSyntaxError("nested too deeply", None, None) from None
+    except ValueError as error:
+        raise YamlSyntaxError(" ".join(str(error).split()), None, None) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark
         raise YamlSyntaxError(str(error.problem), mark.line + 1 if mark else None, mark.column + 1 if mark else None) from error
@@ -175,6 +201,16 @@ def values_of(node: Node | None, name: str) -> Iterator[str]:
     elif isinstance(node, SequenceNode):
         for item in node.value:
             yield from values_of(item, name)
+
+
+def node_of(data: Any) -> Node:
+    """Return plain data as nodes, all of them at the beginning of no text."""
+    mark = StringMark("", 0, 0, 0, "", 0)
+    if isinstance(data, dict):
+        return MappingNode("", [(node_of(str(key)), node_of(value)) for key, value in data.items()], mark, mark)
+    if isinstance(data, list):
+        return SequenceNode("", [node_of(item) for item in data], mark, mark)
+    return ScalarNode("", str(data), mark, mark)
 
 
 def depth_of(node: Node | None, path: Path) -> int:

@@ -49,7 +49,7 @@ class Subject:
         given: variables of one run, over those of the overlay.
         workload_error: why the rendered objects are not one workload.
         names: the names of the rendered objects by kind.
-        unmatched_patches: the numbers of the overlay's patches whose target matches nothing.
+        unmatched_patches: the keys of the overlay's patches whose target matches nothing.
         below: the workload without the overlay's own patches; None when no patch gives a list that is replaced as a whole.
         objects_below: `Kind/name` of what patches can aim at.
         unused_silences: the comments that accept no finding; the registry fills them in when all other rules have run.
@@ -63,7 +63,7 @@ class Subject:
     given: Mapping[str, str] = field(default_factory=dict)
     workload_error: LauncherError | None = None
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    unmatched_patches: tuple[int, ...] = ()
+    unmatched_patches: tuple[tuple[str, int], ...] = ()
     below: Workload | None = None
     objects_below: tuple[str, ...] = ()
     unused_silences: tuple[Silence, ...] = ()

@@ -9,6 +9,7 @@ from mlops_launch.core.path import Named
 from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_pod
 from mlops_launch.core.rules.rule import ERROR, rule
+from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.model import Role, is_integer, mapping, mappings
 
 _INT, _BOOL, _TEXT, _TEXTS, _TEXT_MAP, _LIST, _MAP = (
@@ -19,7 +20,7 @@ _IS: Final[Mapping[str, Callable[[Any], bool]]] = {
     _BOOL: lambda value: isinstance(value, bool),
     _TEXT: lambda value: isinstance(value, str),
     _TEXTS: lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value),
-    _TEXT_MAP: lambda value: isinstance(value, dict) and all(isinstance(item, str) for item in value.values()),
+    _TEXT_MAP: lambda value: isinstance(value, dict) and all(isinstance(item, str | None) for item in value.values()),
     _LIST: lambda value: isinstance(value, list),
     _MAP: lambda value: isinstance(value, dict),
 }
@@ -89,8 +90,12 @@ def _types(subject: Subject) -> Iterator[Problem]:
         yield _problem(subject.workload.kind, path, value, wanted, subject.at_patch(path))
     for role in subject.workload.roles:
         if len(subject.workload.roles) > 1:
-            for path, value, wanted in _wrong({"labels": role.labels}, _METADATA):
-                yield _problem(role.name, path, value, wanted, subject.at_pod(role))
+            above = kinds.lookup(subject.workload.kind).pod_path(role.name)[:-1]
+            template: Any = subject.workload.manifest
+            for step in (*above, "metadata"):
+                template = mapping(template).get(str(step))
+            for path, value, wanted in _wrong(mapping(template), _METADATA):
+                yield _problem(role.name, path, value, wanted, subject.at_patch((*above, "metadata", *path)))
         for path, value, wanted in _in_pod(role):
             yield _problem(role.name, path, value, wanted, subject.at_pod(role, *path))
 
@@ -120,7 +125,7 @@ def _wrong(values: Mapping[str, Any], types: Mapping[str, str], *above: str | Na
 def _culprit(value: Any, wanted: str) -> Any:
     """Return the item that is wrong, where a list or mapping of texts has one."""
     items = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
-    return next((item for item in items if not isinstance(item, str)), value) if wanted in (_TEXTS, _TEXT_MAP) else value
+    return next((item for item in items if not isinstance(item, str | None)), value) if wanted in (_TEXTS, _TEXT_MAP) else value
 
 
 def _in_pod(role: Role) -> Iterator[Found]:

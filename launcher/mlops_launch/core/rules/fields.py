@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import Node, SequenceNode
 
 from mlops_launch.core.overlay import yamltree as yamltext
+from mlops_launch.core.overlay.reach import pairs
 from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.path import EVERY
-from mlops_launch.core.rules.base import Place, Problem, Subject
+from mlops_launch.core.rules.base import NOWHERE, Place, Problem, Subject
 from mlops_launch.core.rules.example import in_job
 from mlops_launch.core.rules.rule import ERROR, rule
 from mlops_launch.core.workload import kinds
@@ -20,8 +21,9 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_TOP: Final = _words("apiVersion kind metadata spec")
-_METADATA: Final = _words("name namespace labels annotations finalizers generateName ownerReferences")
+# `kubectl create --dry-run` and `kubectl get` print those at the end of both too; the API server takes them.
+_TOP: Final = _words("apiVersion kind metadata spec status")
+_METADATA: Final = _words("name namespace labels annotations finalizers generateName ownerReferences creationTimestamp generation selfLink")
 _POD: Final = _words(
     "activeDeadlineSeconds affinity automountServiceAccountToken containers dnsConfig dnsPolicy enableServiceLinks "
     "ephemeralContainers hostAliases hostIPC hostNetwork hostPID hostUsers hostname hostnameOverride imagePullSecrets "
@@ -43,12 +45,9 @@ _RESOURCES: Final = _words("limits requests claims")
 
 
 def _unknown(node: Node | None, known: frozenset[str]) -> Iterator[tuple[str, int, frozenset[str]]]:
-    if isinstance(node, MappingNode):
-        yield from (
-            (str(key.value), key.start_mark.line + 1, known)
-            for key, _ in node.value
-            if key.value not in known and not str(key.value).startswith("$") and key.value != yamltext.MERGE
-        )
+    for key, _ in pairs(node):
+        if key.value not in known and not str(key.value).startswith("$") and key.value != yamltext.MERGE:
+            yield str(key.value), key.start_mark.line + 1, known
 
 
 def _unknown_in_pod(pod: Node | None) -> Iterator[tuple[str, int, frozenset[str]]]:
@@ -78,15 +77,28 @@ def _unknown_in_pod(pod: Node | None) -> Iterator[tuple[str, int, frozenset[str]
     any_job=True,
 )
 def _unknown_field(subject: Subject) -> Iterator[Problem]:
-    for name in dict.fromkeys(subject.files.patch_names):
-        for tree in subject.files.trees.get(name, []):
-            for key, line, known in _unknown_in_patch(tree):
-                near = did_you_mean(key, known)
-                yield Problem(
-                    f"no such field: {key}",
-                    f"did you mean `{near}`?" if near else f"one of {', '.join(sorted(known))}",
-                    Place(name, line),
-                )
+    found: dict[tuple[str, Place], frozenset[str]] = {}
+    for patch in subject.files.own_patches:
+        for tree in patch.documents:
+            found |= {(key, Place(patch.file, line + patch.offset)): known for key, line, known in _unknown_in_patch(tree)}
+    told = {key for key, _ in found}
+    # What an operation, a component or a resource of one's own brings.
+    if subject.workload is not None and subject.workload.manifest.get("apiVersion") == kinds.lookup(subject.workload.kind).api_version:
+        rendered = _unknown_in_patch(yamltext.node_of(subject.workload.manifest))
+        found |= {(key, _at_operation(subject, key)): known for key, _, known in rendered if key not in told}
+    for (key, place), known in found.items():
+        near = did_you_mean(key, known)
+        yield Problem(f"no such field: {key}", f"did you mean `{near}`?" if near else f"one of {', '.join(sorted(known))}", place)
+
+
+def _at_operation(subject: Subject, key: str) -> Place:
+    """Return where an operation of a patch brings a key."""
+    for patch in subject.files.own_patches:
+        for operation in patch.operations:
+            pointer = yamltext.scalar(yamltext.child(operation, "path")) or ""
+            if key in (pointer.split("/")) or next(yamltext.values_of(operation, key), None) is not None:
+                return Place(patch.file, operation.start_mark.line + 1 + patch.offset)
+    return NOWHERE
 
 
 def _unknown_in_patch(tree: Node) -> Iterator[tuple[str, int, frozenset[str]]]:

@@ -7,30 +7,20 @@ from collections.abc import Iterator
 
 from mlops_launch.contract import IMAGE_TAG, REGISTRY
 from mlops_launch.core.overlay import yamltree as yamltext
+from mlops_launch.core.overlay.imagenames import is_reference, is_tag
 from mlops_launch.core.overlay.reach import items
 from mlops_launch.core.rules.base import Place, Problem, Subject, all_containers
 from mlops_launch.core.rules.example import in_env, in_kustomization, in_worker
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 from mlops_launch.core.rules.shell import is_shell
 
-# https://github.com/distribution/reference/blob/main/regexp.go
-_WORD = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_HOST = rf"(?:{_WORD}(?:\.{_WORD})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-_REFERENCE = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{{32,}})?")
-_TAG_AND_DIGEST = re.compile(rf"{_TAG}(?:@[A-Za-z][A-Za-z0-9]*:[0-9a-fA-F]{{32,}})?")
 _NAME = "mlops-launch"  # the image's, in the replacements of the overlays
 
 
-def is_reference(image: str) -> bool:
-    """Return whether a container runtime takes `image` for an image."""
-    return _REFERENCE.fullmatch(image) is not None
-
-
-def _told_elsewhere(value: str) -> bool:
-    """Return whether another rule says what is wrong with the value."""
-    return value != value.strip() or value.startswith(('"', "'", "<")) or "://" in value or is_shell(value)
+def _told_elsewhere(key: str, value: str) -> bool:
+    """Return whether a rule on mlops.env or on REGISTRY says what is wrong with the value."""
+    of_registry = key == REGISTRY and (value.startswith("<") or "://" in value)
+    return of_registry or value != value.strip() or value.startswith(('"', "'")) or is_shell(value)
 
 
 @rule(
@@ -54,7 +44,7 @@ def _invalid(subject: Subject) -> Iterator[Problem]:
                 continue
             told.add(image)
             registry, tag = subject.value(REGISTRY) or "", subject.value(IMAGE_TAG) or ""
-            if not image.startswith(f"{registry}/{_NAME}") or _TAG_AND_DIGEST.fullmatch(tag) is None:
+            if not image.startswith(f"{registry}/{_NAME}") or not is_tag(tag):
                 key, value, hint = (
                     IMAGE_TAG,
                     tag,
@@ -64,7 +54,7 @@ def _invalid(subject: Subject) -> Iterator[Problem]:
                 key, value, hint = REGISTRY, registry, f"`{REGISTRY}` is host[:port][/path] in lower case, without a `/` at its end"
             if f"{_NAME}@" in image and "@" not in tag:
                 hint = f"IMAGE_TAG is written behind the digest of `images`: remove that entry and write `{IMAGE_TAG}={tag}@sha256:…`"
-            if not _told_elsewhere(value):
+            if not _told_elsewhere(key, value):
                 place = subject.at_variable(key) if value in image else subject.at_pod(role, "containers")
                 yield Problem(f"not a valid image: {image}", hint, place)
 
@@ -86,7 +76,7 @@ def _invalid(subject: Subject) -> Iterator[Problem]:
 )
 def _differs(subject: Subject) -> Iterator[Problem]:
     registry, tag = subject.value(REGISTRY), subject.value(IMAGE_TAG)
-    if not registry or not tag or _told_elsewhere(registry) or _told_elsewhere(tag):
+    if not registry or not tag or _told_elsewhere(REGISTRY, registry) or _told_elsewhere(IMAGE_TAG, tag):
         return
     own, told = _own_images(subject), set()
     for role in subject.roles:
@@ -147,4 +137,9 @@ def _own_images(subject: Subject) -> set[str]:
     for name, trees in subject.files.trees.items():
         if name != subject.files.kustomization:
             found.update(text for tree in trees for text in yamltext.values_of(tree, "image"))
-    return found | {text for patch in subject.files.own_patches for tree in patch.documents for text in yamltext.values_of(tree, "image")}
+    for patch in subject.files.own_patches:
+        found.update(text for tree in (*patch.documents, *patch.operations) for text in yamltext.values_of(tree, "image"))
+        for operation in patch.operations:
+            if (yamltext.scalar(yamltext.child(operation, "path")) or "").endswith("/image"):
+                found.add(yamltext.scalar(yamltext.child(operation, "value")) or "")
+    return found

@@ -13,7 +13,10 @@ from mlops_launch.core.rules.example import in_env, in_kustomization
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 from mlops_launch.core.workload import kinds
 
-_PLACEHOLDER_REGISTRIES = ("registry.example.com", "example.com", "registry", "<")
+# Hosts that documentation writes (RFC 2606), and words in their place.
+_PLACEHOLDER = re.compile(
+    r"(?:.*\.)?example(?:\.(?:com|org|net))?|(?:your[-_.]?|my[-_])?registry|your[-_].*|change[-_]?me|todo|x{3,}", re.IGNORECASE
+)
 
 
 # mpi-operator also makes a Service of the name: DNS-1035, which starts with a letter.
@@ -42,10 +45,12 @@ def _pod_name(subject: Subject) -> Iterator[Problem]:
     if last == job.name:
         is_right, hint = len(last) <= 253 and _SUBDOMAIN.fullmatch(last), "lower-case letters, digits, `-` and `.`, at most 253 characters"
     else:
-        is_right = _HOST.fullmatch(last)
+        is_right = _HOST.fullmatch(last) and _HOST.fullmatch(job.name)
         hint = "lower-case letters, digits and `-`, a letter first, at most 63 characters together with `-worker-N`"
     if not is_right:
-        yield Problem(f"a pod cannot have this name of {len(last)} characters: {last}", hint, _at_name(subject))
+        of = "a pod" if last == job.name or _HOST.fullmatch(last) is None else f"the {job.kind}"
+        name = job.name if of != "a pod" else last
+        yield Problem(f"{of} cannot have this name of {len(name)} characters: {name}", hint, _at_name(subject))
 
 
 def _at_name(subject: Subject) -> Place:
@@ -69,7 +74,7 @@ def _at_name(subject: Subject) -> Place:
 def _namespace(subject: Subject) -> Iterator[Problem]:
     tree = subject.files.kustomization_tree
     name = yamltext.scalar(yamltext.child(tree, "namespace"))
-    if name is not None and not is_dns_label(name):
+    if name and not is_dns_label(name):
         place = Place(subject.files.kustomization, yamltext.line_of(tree, ("namespace",)))
         yield Problem(f"not the name of a namespace: {name}", "lower-case letters, digits and `-`, at most 63 characters", place)
 
@@ -84,7 +89,7 @@ def _namespace(subject: Subject) -> Iterator[Problem]:
 )
 def _placeholder_registry(subject: Subject) -> Iterator[Problem]:
     value = subject.value(REGISTRY)
-    if value is not None and value.partition("/")[0] in _PLACEHOLDER_REGISTRIES or (value or "").startswith("<"):
+    if value is not None and (value.startswith("<") or _PLACEHOLDER.fullmatch(re.split("[:/]", value)[0])):
         yield Problem(
             f"the placeholder is still in `REGISTRY`: {value}",
             "write the registry that holds your image; a local run does not need it",

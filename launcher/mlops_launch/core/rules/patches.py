@@ -56,16 +56,29 @@ from mlops_launch.core.workload.model import Role, mappings
 )
 def _unmatched(subject: Subject) -> Iterator[Problem]:
     for patch in subject.files.own_patches:
-        if patch.number not in subject.unmatched_patches:
+        if patch.key not in subject.unmatched_patches:
             continue
         target = {str(key.value): str(value.value) for key, value in pairs(patch.target) if isinstance(value, ScalarNode)}
         wanted = f"{target.get('kind', '*')}/{target.get('name', '*')}"
         near = did_you_mean(wanted, subject.objects_below)
+        broken = next((value for value in target.values() if not _is_expression(value)), None)
+        if broken is not None:
+            hint = "write `.*` for any name" if broken == "*" else "the fields of a `target` are regular expressions: `\\` before a bracket"
+            yield Problem(f"not a regular expression: {broken}", hint, Place(subject.files.kustomization, patch.line))
+            continue
         yield Problem(
             f"the target of this patch matches nothing: {wanted}",
             f"did you mean `{near}`?" if near else f"the overlay has {', '.join(subject.objects_below)}",
             Place(subject.files.kustomization, patch.line),
         )
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        re.compile(text)
+    except re.error:
+        return False
+    return True
 
 
 @rule(
@@ -205,8 +218,8 @@ def _short(item: dict[str, Any]) -> str:
 )
 def _octal(subject: Subject) -> Iterator[Problem]:
     for patch in subject.files.own_patches:
-        for tree in _workloads(patch):
-            for key, node in _scalars(tree):
+        for tree in (*_workloads(patch), *patch.operations):
+            for key, node in _scalars(tree, _last_step(tree)):
                 if node.style is None and re.fullmatch(r"0[0-7]+", str(node.value)) and key not in ("mode", "defaultMode"):
                     yield Problem(
                         f"kustomize reads `{key}` as {int(str(node.value), 8)}, for a leading zero means octal: {node.value}",
@@ -219,10 +232,15 @@ def _workloads(patch: OwnPatch) -> Iterator[Node]:
     yield from (tree for tree in patch.documents if yamltext.scalar(yamltext.child(tree, "kind")) in kinds.names())
 
 
+def _last_step(operation: Node) -> str:
+    """Return the key whose value an operation gives; nothing for a strategic merge patch."""
+    return (yamltext.scalar(yamltext.child(operation, "path")) or "").rpartition("/")[2]
+
+
 def _scalars(node: Node, key: str = "") -> Iterator[tuple[str, ScalarNode]]:
     if isinstance(node, ScalarNode):
         yield key, node
     for name, value in pairs(node):
-        yield from _scalars(value, str(name.value))
+        yield from _scalars(value, key if name.value == "value" and key else str(name.value))
     for item in items(node):
         yield from _scalars(item, key)

@@ -15,6 +15,8 @@ from mlops_launch.core.rules import (
     fields,
     images,
     keys,
+    kustomize_types,
+    labels,
     mounts,
     mpi,
     mpi_copies,
@@ -42,7 +44,7 @@ from mlops_launch.core.rules.rule import Rule, rules_of
 from mlops_launch.core.rules.silence import accept, read_silences
 
 TOPICS: Final = {
-    "YAML and kustomize": (syntax, patches, fields, field_types, workloads),
+    "YAML and kustomize": (syntax, kustomize_types, patches, fields, field_types, workloads),
     "mlops.env": (env, shell, keys),
     "Folders and volumes": (paths, mounts),
     "Users": (users,),
@@ -50,7 +52,7 @@ TOPICS: Final = {
     "MPI": (mpi, mpijob, mpi_operator),
     "Variables": (variables, references),
     "Pods": (pods, pod, security),
-    "Names, images and scripts": (names, images),
+    "Names, images and scripts": (names, labels, images),
     "Models, settings and presets": (settings,),
     "Accepted findings": (comments,),
 }

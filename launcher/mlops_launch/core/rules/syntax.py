@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode
 
+from mlops_launch.core.overlay import dialect
 from mlops_launch.core.overlay import yamltree as yamltext
+from mlops_launch.core.overlay.reach import patch_items
 from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.rules.base import NOWHERE, Place, Problem, Subject
 from mlops_launch.core.rules.example import in_job, in_kustomization
@@ -74,6 +76,14 @@ def _yaml_error(subject: Subject) -> Iterator[Problem]:
     for name, error in subject.files.syntax_errors.items():
         column = f", column {error.column}" if error.column else ""
         yield Problem(f"not valid YAML{column}: {error.problem}", error.hint or "", Place(name, error.line))
+    if subject.render_error is None or subject.files.syntax_errors:
+        return
+    for name in (subject.files.kustomization, *subject.files.reach.yaml):
+        found = dialect.refusal(subject.files.texts.get(name, ""))
+        if found is not None and not name.endswith(".json"):
+            problem, line, column_number = found
+            hint = "kustomize reads YAML 1.1: spaces behind a dash, no `%YAML 1.2`"
+            yield Problem(f"not valid YAML for kustomize, column {column_number}: {problem}", hint, Place(name, line))
 
 
 @rule(
@@ -174,9 +184,10 @@ def _unknown_field(subject: Subject) -> Iterator[Problem]:
 def _missing_file(subject: Subject) -> Iterator[Problem]:
     tree = subject.files.kustomization_tree
     name = subject.files.kustomization
-    for number, path in enumerate(subject.files.patch_names):
-        if path not in subject.files.texts:
-            yield Problem(f"no such file: {path}", "correct the name under `patches`", Place(name, _line_of_patch(tree, number)))
+    for item in patch_items(tree):
+        if item.path is not None and item.path not in subject.files.texts:
+            place = Place(name, item.node.start_mark.line + 1)
+            yield Problem(f"no such file: {item.path}", f"correct the name under `{item.field}`", place)
     for path in subject.files.env_file_names:
         if path not in subject.files.texts:
             place = Place(name, yamltext.line_of(tree, ("configMapGenerator",)))
@@ -188,8 +199,14 @@ def _missing_file(subject: Subject) -> Iterator[Problem]:
     ERROR,
     "kubectl cannot render the overlay",
     why="Neither `kubectl apply -k` nor this program can use it. Shown when no other rule has named the cause.",
-    wrong=in_kustomization("namePrefix: [team-a-]"),
-    right=in_kustomization("namePrefix: team-a-"),
+    wrong=in_kustomization("""
+        components:
+        - ../../../common/tensorflow/k8s/mlops/components/gpus
+        """),
+    right=in_kustomization("""
+        components:
+        - ../../../common/tensorflow/k8s/mlops/components/gpu
+        """),
     any_job=True,
 )
 def does_not_render(subject: Subject) -> Iterator[Problem]:
@@ -209,9 +226,3 @@ def _fields(subject: Subject) -> Iterator[tuple[str, int]]:
     tree = subject.files.kustomization_tree
     if isinstance(tree, MappingNode):
         yield from ((str(key.value), key.start_mark.line + 1) for key, _ in tree.value)
-
-
-def _line_of_patch(tree: Node | None, number: int) -> int | None:
-    patches = yamltext.child(tree, "patches")
-    named = [item for item in patches.value if yamltext.child(item, "path") is not None] if isinstance(patches, SequenceNode) else []
-    return named[number].start_mark.line + 1 if number < len(named) else None

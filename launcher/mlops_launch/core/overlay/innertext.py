@@ -1,10 +1,29 @@
-"""A text that stands as a block (`|`) in another YAML text: read without its margin, and replaced with it."""
+"""A text that stands in another YAML text: as a block (`|`), which is read without its margin and replaced with it, or in quotes."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Protocol
 
 from ruamel.yaml.nodes import Node, ScalarNode
+
+from mlops_launch.errors import LauncherError
+
+
+class InnerText(Protocol):
+    """A text in another one."""
+
+    @property
+    def content(self) -> str:
+        """The text itself."""
+
+    def replaced(self, outer: str, content: str) -> str:
+        """Return the outer text with another content.
+
+        Raises:
+            LauncherError: it cannot be written in the style that it has.
+        """
 
 
 @dataclass(frozen=True)
@@ -39,10 +58,47 @@ class BlockText:
         return outer[: self.start] + "".join(lines) + outer[self.start + sum(map(len, self.lines)) :]
 
 
-def block_text(outer: str, node: Node | None) -> BlockText | None:
-    """Return the block that `node` is in `outer`; None for any other style."""
-    if not isinstance(node, ScalarNode) or node.style != "|":
+@dataclass(frozen=True)
+class QuotedText:
+    """A text in quotes, folded or plain; it can be replaced where quotes and escapes are those of JSON, or single quotes on one line.
+
+    Args:
+        start: where its quote is in the outer text, in characters.
+        raw: as it is written there, with its quotes.
+        content: what it means.
+    """
+
+    start: int
+    raw: str
+    content: str
+
+    def replaced(self, outer: str, content: str) -> str:
+        """Implement `InnerText`."""
+        if content == self.content:
+            return outer
+        write = {"'": _single, '"': _double}.get(self.raw[:1])
+        if write is None or write(self.content) != self.raw or (write is _single and "\n" in content):
+            raise LauncherError(f"cannot set in place, line {outer.count(chr(10), 0, self.start) + 1}", "edit the file by hand")
+        return outer[: self.start] + write(content) + outer[self.start + len(self.raw) :]
+
+
+def _single(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _double(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def inner_text(outer: str, node: Node | None) -> InnerText | None:
+    """Return the text that the scalar `node` is in `outer`; None for anything else."""
+    if not isinstance(node, ScalarNode):
         return None
+    block = _block_text(outer, node) if node.style == "|" else None
+    return block or QuotedText(node.start_mark.index, outer[node.start_mark.index : node.end_mark.index], str(node.value))
+
+
+def _block_text(outer: str, node: ScalarNode) -> BlockText | None:
     start = outer.find("\n", node.start_mark.index) + 1
     first = next((line for line in str(node.value).split("\n") if line.strip()), None)
     lines: list[str] = []
