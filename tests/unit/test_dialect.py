@@ -17,6 +17,7 @@ from mlops_launch.core.overlay import yamltree
 from mlops_launch.core.overlay.dialect import refusal
 from mlops_launch.core.overlay.envfile import LONGEST_LINE, EnvFile
 from mlops_launch.core.overlay.innertext import inner_text
+from mlops_launch.core.overlay.yamledit import YamlText
 from mlops_launch.errors import LauncherError
 
 KUSTOMIZATION = "configMapGenerator:\n- name: mlops-env\n  envs: [mlops.env]\ngeneratorOptions: {disableNameSuffixHash: true}\n"
@@ -164,12 +165,22 @@ def test_what_nobody_can_walk_or_read_is_a_syntax_error(text: str, problem: str)
     assert caught.value.problem == problem
 
 
+@pytest.mark.parametrize("value", [*ODD, ".", "._", "0x_", "2026-13-45", "!foo x", "!!int x"])
+def test_a_value_of_any_form_is_read_and_stays_as_it_is(value: str) -> None:
+    text = f"a: {value}\nb: 1\n"
+    try:
+        yamltree.parse(text)
+    except yamltree.YamlSyntaxError:
+        return
+    assert YamlText(text).with_value(("b",), 2).text == f"a: {value}\nb: 2\n"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("a: 1\n", None),
-        ("%YAML 1.1\n---\na: 1\n", None),
-        ("%YAML 1.2\n---\na: 1\n", ("another version of YAML: %YAML 1.2", 1, 1)),
+        ("# %YAML 1.2\na: 100%\n", None),
+        ("%YAML 1.2\n---\na: 1\n", ("", 1, 1)),
         ("a:\n-\tb: 1\n  c: 2\n", ("found character that cannot start any token", 2, 3)),
     ],
 )

@@ -62,8 +62,8 @@ def targets(**target: str) -> Change:
                 f, patchesJson6902=[{"target": {"version": "v1", "kind": "MPIJob", "name": "resnet50v1-5"}, "patch": OPERATION}]
             ),
             [
-                "error patch-unmatched kustomization.yaml:24 the target of this patch matches nothing: MPIJob/resnet50v1-5",
-                "warning kustomize-deprecated kustomization.yaml:23 deprecated field: patchesJson6902",
+                "error patch-unmatched kustomization.yaml:25 the target of this patch matches nothing: MPIJob/resnet50v1-5",
+                "warning kustomize-deprecated kustomization.yaml:24 deprecated field: patchesJson6902",
             ],
             id="another version, in the field that `patches` has taken the place of",
         ),
@@ -87,6 +87,15 @@ def targets(**target: str) -> Change:
             ["error yaml-octal mlops-job-patch.yaml:26 kustomize reads `replicas` as 2, for a leading zero means octal: 02"],
             id="a leading zero",
         ),
+        *[
+            pytest.param(
+                lambda f, number=number: replace(f, PATCH, "replicas: 2", f"replicas: {number}"),
+                [f"error yaml-octal mlops-job-patch.yaml:26 kustomize reads `replicas` as 2: {number}"],
+                id=f"a count in another notation: {number}",
+            )
+            for number in ("0x2", "0b10", "+2", "2.0", "2e0")
+        ],
+        pytest.param(lambda f: replace(f, PATCH, 'cpu: "4"', "cpu: 4.0"), [], id="a quantity with a point"),
         pytest.param(
             lambda f: patch(f, "multi-node", roles(Worker={"volumes": [{"name": "ca", "configMap": {"name": "ca", "defaultMode": 420}}]})),
             [],

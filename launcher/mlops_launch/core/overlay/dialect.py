@@ -33,16 +33,37 @@ def _loader() -> Any:
     return Loader
 
 
+def integer(text: str) -> int | None:
+    """Return what kustomize makes of a number without quotes where a whole number belongs; None for anything else.
+
+    >>> integer("10"), integer("010"), integer("0x1F"), integer("1_0"), integer("2.0"), integer("two")
+    (10, 8, 31, 10, 2, None)
+    """
+    plain = text.replace("_", "")
+    try:
+        if re.fullmatch(r"[-+]?0[0-7]+", plain):
+            return int(plain, 8)
+        return int(plain, 0) if re.fullmatch(r"[-+]?(?:0[xob][0-9a-fA-F]+|[0-9]{1,18})", plain) else int(_whole(float(plain)))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _whole(number: float) -> float:
+    if not number.is_integer():
+        raise ValueError(number)
+    return number
+
+
 def refusal(text: str) -> tuple[str, int, int] | None:
     """Return why kustomize's parser, a port of libyaml, refuses a text: its words, line and column, from 1; None where it does not.
 
-    It knows YAML 1.1: `%YAML 1.2` and a tab behind a dash are none of it.
+    It knows neither a tab behind a dash nor, where it cuts a file into documents, a directive in front of `---`.
     """
     import yaml
 
-    other = re.search(r"^%YAML (?!1\.1\s).*$", text, re.MULTILINE)
-    if other is not None:
-        return f"another version of YAML: {other[0].strip()}", text.count("\n", 0, other.start()) + 1, 1
+    directive = re.search(r"^%[A-Z]+ .*$", text, re.MULTILINE)
+    if directive is not None:
+        return f"a directive, which it cuts off its document: {directive[0].strip()}", text.count("\n", 0, directive.start()) + 1, 1
     try:
         for _ in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             pass

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from mlops_launch.core.overlay import dialect, yamlwrite
 from mlops_launch.core.overlay import yamltree as yamltext
-from mlops_launch.core.overlay import yamlwrite
 from mlops_launch.core.overlay.files import OverlayFiles
 from mlops_launch.core.overlay.reach import items
 from mlops_launch.core.overlay.sources import PatchSource, patch_sources
@@ -114,7 +114,7 @@ class OperationPlace:
 def is_read_as(node: Node | None, value: object) -> bool:
     """Return whether a scalar may be what was rendered."""
     text = yamltext.scalar(node)
-    return text is not None and (text == str(value) or (text.isdigit() and isinstance(value, int)))
+    return text is not None and (text == str(value) or (isinstance(value, int) and dialect.integer(text) == value))
 
 
 def _differs_once(old: str, new: str) -> bool:

@@ -32,7 +32,9 @@ def winner(files: OverlayFiles, goal: Goal, rendered: Rendered) -> Line | None:
         for found in (_replacement(files, path), _field(files, rendered.workload.kind, path, now), _resource(files, path, now)):
             if found is not None:
                 return found
-    return _variable(files, goal, rendered, now) if isinstance(goal, VariableGoal) else None
+    found = _variable(files, goal, rendered, now) if isinstance(goal, VariableGoal) else None
+    line = yamltext.line_of(files.kustomization_tree, ("transformers",))
+    return found or (None if line is None else (files.kustomization, line))
 
 
 def _replacement(files: OverlayFiles, path: Path) -> Line | None:

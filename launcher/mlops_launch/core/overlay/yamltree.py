@@ -8,11 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from mlops_launch.core.overlay import yamlconstruct
 from mlops_launch.core.overlay.yamlbounds import UnboundedError, require_bounded
 from mlops_launch.core.path import EVERY, Named, Path
 from mlops_launch.errors import LauncherError
@@ -94,13 +94,6 @@ def load_tree(text: str, node: Node | None) -> Any:
     return next(iter(load_trees(text, [] if node is None else [node])), None)
 
 
-class _Constructor(SafeConstructor):  # type: ignore[misc]
-    """Reads a date as the text that it is to kustomize, even one that no calendar has."""
-
-
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
-
-
 def load_trees(text: str, nodes: list[Node]) -> list[Any]:
     """Return the documents of `text`, whose nodes are known, as plain data.
 
@@ -109,17 +102,10 @@ def load_trees(text: str, nodes: list[Node]) -> list[Any]:
     """
     for key, line, first in (each for node in nodes for each in duplicate_keys(node)):
         raise YamlSyntaxError(f"the key of line {first} is there again: {key}", line, 1)
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = _Constructor
     try:
-        # The library changes the nodes of mappings that it merges, and reads numbers by a directive's version.
-        if MERGE in text or "%" in text:
-            return list(yaml.load_all(without_tabs(text)))
-        return [yaml.constructor.construct_document(node) for node in nodes]
+        return yamlconstruct.documents(without_tabs(text), nodes)
     except RecursionError:
         raise YamlSyntaxError("nested too deeply", None, None) from None
-    except ValueError as error:
-        raise YamlSyntaxError(" ".join(str(error).split()), None, None) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark
         raise YamlSyntaxError(str(error.problem), mark.line + 1 if mark else None, mark.column + 1 if mark else None) from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from mlops_launch.contract import SLOTS_PER_WORKER, WORKERS
+from mlops_launch.core.overlay import dialect
 from mlops_launch.core.path import Named
 from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_kustomization
@@ -63,5 +63,5 @@ def _stale(subject: Subject) -> Iterator[Problem]:
 
 
 def _is_number(value: Any, number: int) -> bool:
-    """Return whether a variable is that number; one with a leading zero was octal where it was copied from: yaml-octal says so."""
-    return value == str(number) or (isinstance(value, str) and re.fullmatch(r"0[0-7]+", value) is not None and int(value, 8) == number)
+    """Return whether a variable is that number, perhaps in another notation where it was copied from: yaml-octal says so."""
+    return isinstance(value, str) and dialect.integer(value) == number

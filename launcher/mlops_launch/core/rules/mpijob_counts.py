@@ -10,7 +10,7 @@ from mlops_launch.core.rules.mpirun import MPI_JOB
 from mlops_launch.core.rules.resources import gpu_count
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 from mlops_launch.core.workload.model import is_integer
-from mlops_launch.core.workload.mpijob import LAUNCHER, slots
+from mlops_launch.core.workload.mpijob import LAUNCHER, WORKER, slots
 
 
 @rule(
@@ -30,8 +30,12 @@ from mlops_launch.core.workload.mpijob import LAUNCHER, slots
             Worker:
               replicas: 2
         """),
+    explains_render=True,
 )
 def _workers(subject: Subject) -> Iterator[Problem]:
+    if "Worker.replicas` is missing" in (subject.render_error or ""):
+        place = subject.at_patch(("spec", "mpiReplicaSpecs", WORKER, "replicas"))
+        yield Problem("the Worker has no `replicas`", "`mlops-launch set OVERLAY --workers N`", place)
     job = subject.of_kind(MPI_JOB)
     for role in job.roles if job is not None else ():
         place = subject.at_patch(("spec", "mpiReplicaSpecs", role.name, "replicas"))
@@ -62,8 +66,12 @@ def _workers(subject: Subject) -> Iterator[Problem]:
         spec:
           slotsPerWorker: 5
         """),
+    explains_render=True,
 )
 def _slots(subject: Subject) -> Iterator[Problem]:
+    if "slotsPerWorker` is missing" in (subject.render_error or ""):
+        place = subject.at_patch(("spec", "slotsPerWorker"))
+        yield Problem("the job has no `slotsPerWorker`", "`mlops-launch set OVERLAY --slots N`", place)
     job = subject.of_kind(MPI_JOB)
     if job is not None and (not is_integer(slots(job)) or slots(job) < 1):
         yield Problem(

@@ -10,11 +10,11 @@ from ruamel.yaml.nodes import Node, ScalarNode
 
 from mlops_launch.core.overlay import yamltree as yamltext
 from mlops_launch.core.overlay.patches import PLAIN_LISTS, OwnPatch, plain_names
-from mlops_launch.core.overlay.reach import items, pairs
+from mlops_launch.core.overlay.reach import pairs
 from mlops_launch.core.overlay.values import did_you_mean
 from mlops_launch.core.path import Named
 from mlops_launch.core.rules.base import Place, Problem, Subject
-from mlops_launch.core.rules.example import in_kustomization, in_pod_manifest
+from mlops_launch.core.rules.example import in_kustomization
 from mlops_launch.core.rules.rule import ERROR, WARNING, rule
 from mlops_launch.core.workload import kinds
 from mlops_launch.core.workload.model import Role, mappings
@@ -111,7 +111,7 @@ def _name_ignored(subject: Subject) -> Iterator[Problem]:
     known = plain_names(subject.workload.name, subject.files.kustomization_tree)
     for patch in subject.files.own_patches:
         aimed_at = yamltext.scalar(yamltext.child(patch.target, "name"))
-        for tree in _workloads(patch):
+        for tree in workloads(patch):
             name = yamltext.scalar(yamltext.find(tree, ("metadata", "name")))
             if name is None or patch.may_rename or patch.target is None or name in known or name == aimed_at:
                 continue
@@ -193,7 +193,7 @@ def _plain_lists(before: Role, after: Role) -> Iterator[tuple[tuple[str | Named,
 
 def _gives(subject: Subject, patch: OwnPatch, role: str, path: tuple[str | Named, ...]) -> bool:
     above = kinds.lookup(subject.workload.kind).pod_path(role) if subject.workload else ()
-    return any(yamltext.find(tree, (*above, *path)) is not None for tree in _workloads(patch))
+    return any(yamltext.find(tree, (*above, *path)) is not None for tree in workloads(patch))
 
 
 def _short(item: dict[str, Any]) -> str:
@@ -201,46 +201,6 @@ def _short(item: dict[str, Any]) -> str:
     return str(inner.get("name") or inner.get("key") or inner)
 
 
-@rule(
-    "yaml-octal",
-    ERROR,
-    "A number with a leading zero",
-    why="kustomize reads YAML 1.1, where 01000 is octal: 512. The exceptions are `mode` and `defaultMode`, which are meant so.",
-    wrong=in_pod_manifest("""
-        spec:
-          terminationGracePeriodSeconds: 0300
-        """),
-    right=in_pod_manifest("""
-        spec:
-          terminationGracePeriodSeconds: 300
-        """),
-    any_job=True,
-)
-def _octal(subject: Subject) -> Iterator[Problem]:
-    for patch in subject.files.own_patches:
-        for tree in (*_workloads(patch), *patch.operations):
-            for key, node in _scalars(tree, _last_step(tree)):
-                if node.style is None and re.fullmatch(r"0[0-7]+", str(node.value)) and key not in ("mode", "defaultMode"):
-                    yield Problem(
-                        f"kustomize reads `{key}` as {int(str(node.value), 8)}, for a leading zero means octal: {node.value}",
-                        "write the number without the zero, or in quotes when it is a text",
-                        Place(patch.file, node.start_mark.line + 1 + patch.offset),
-                    )
-
-
-def _workloads(patch: OwnPatch) -> Iterator[Node]:
+def workloads(patch: OwnPatch) -> Iterator[Node]:
+    """Yield a strategic merge patch's documents on a workload."""
     yield from (tree for tree in patch.documents if yamltext.scalar(yamltext.child(tree, "kind")) in kinds.names())
-
-
-def _last_step(operation: Node) -> str:
-    """Return the key whose value an operation gives; nothing for a strategic merge patch."""
-    return (yamltext.scalar(yamltext.child(operation, "path")) or "").rpartition("/")[2]
-
-
-def _scalars(node: Node, key: str = "") -> Iterator[tuple[str, ScalarNode]]:
-    if isinstance(node, ScalarNode):
-        yield key, node
-    for name, value in pairs(node):
-        yield from _scalars(value, key if name.value == "value" and key else str(name.value))
-    for item in items(node):
-        yield from _scalars(item, key)

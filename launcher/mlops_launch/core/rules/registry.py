@@ -24,6 +24,7 @@ from mlops_launch.core.rules import (
     mpijob,
     mpijob_counts,
     names,
+    notation,
     patches,
     paths,
     pod,
@@ -44,7 +45,7 @@ from mlops_launch.core.rules.rule import Rule, rules_of
 from mlops_launch.core.rules.silence import accept, read_silences
 
 TOPICS: Final = {
-    "YAML and kustomize": (syntax, kustomize_types, patches, fields, field_types, workloads),
+    "YAML and kustomize": (syntax, kustomize_types, patches, notation, fields, field_types, workloads),
     "mlops.env": (env, shell, keys),
     "Folders and volumes": (paths, mounts),
     "Users": (users,),

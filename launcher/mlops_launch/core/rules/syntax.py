@@ -82,7 +82,7 @@ def _yaml_error(subject: Subject) -> Iterator[Problem]:
         found = dialect.refusal(subject.files.texts.get(name, ""))
         if found is not None and not name.endswith(".json"):
             problem, line, column_number = found
-            hint = "kustomize reads YAML 1.1: spaces behind a dash, no `%YAML 1.2`"
+            hint = "spaces and no tab behind a dash, no directive such as `%YAML 1.2`"
             yield Problem(f"not valid YAML for kustomize, column {column_number}: {problem}", hint, Place(name, line))
 
 
