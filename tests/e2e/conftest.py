@@ -9,6 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ HERE = Path(__file__).parent
 REASON = "the e2e ring is off: --e2e or E2E=1 (root, Go 1.26, Debian 12), or E2E_KUBECONFIG=FILE for any cluster"
 FULL_REASON = "only `make full`, or E2E_FULL=1, runs this one: it takes minutes and measures"
 FAILED = pytest.StashKey[bool]()
+LOADING = pytest.StashKey[Future[training_image.TrainingImage]]()
 DIGITS = "/srv/mlops/digits"
 
 
@@ -74,7 +76,11 @@ def cluster(request: pytest.FixtureRequest, settings: Settings, artifacts: Path)
         pytest.skip("needs the ring's own cluster, and E2E_KUBECONFIG names another")
     found = clusters.attach(settings) is not None
     try:
-        yield clusters.up(settings)
+        up = clusters.up(settings)
+        if any("image" in getattr(item, "fixturenames", ()) for item in request.session.items):
+            # A minute or two, while tests that do without it run.
+            request.session.stash[LOADING] = ThreadPoolExecutor(1).submit(_load_training_image, up)
+        yield up
     finally:
         if request.session.stash.get(FAILED, False):
             shutil.copytree(settings.logs, artifacts / f"components-{settings.number}", dirs_exist_ok=True)
@@ -104,11 +110,9 @@ def small_image(request: pytest.FixtureRequest, settings: Settings) -> str:
 
 
 @pytest.fixture(scope="session")
-def image(cluster: Cluster) -> training_image.TrainingImage:
+def image(request: pytest.FixtureRequest, cluster: Cluster) -> training_image.TrainingImage:
     """The training image, made by the project's Dockerfile and held by the node under its name."""
-    built = training_image.build(cluster.settings.cache)
-    training_image.load(cluster.sandbox, built)
-    return built
+    return request.session.stash[LOADING].result()
 
 
 @pytest.fixture(scope="session")
@@ -200,6 +204,12 @@ def site_launcher(site: Site, kubectl: Kubectl) -> Iterator[Launcher]:
     """`mlops-launch` in the folder of the overlays."""
     with Launcher(site.folder, kubectl, site.namespace) as launcher:
         yield launcher
+
+
+def _load_training_image(cluster: Cluster) -> training_image.TrainingImage:
+    built = training_image.build(cluster.settings.cache)
+    training_image.load(cluster.sandbox, built)
+    return built
 
 
 def _write_down(kubectl: Kubectl, namespace: str, folder: Path) -> None:

@@ -46,7 +46,7 @@ def launch(tmp_path: Path, kubectl: Kubectl, namespace: str) -> Iterator[Launche
         yield launcher
 
 
-@pytest.mark.parametrize("code", [0, 66, 78, 143])
+@pytest.mark.parametrize("code", [0, 66])
 def test_the_exit_code_of_the_ranks_is_that_of_run(launch: Launcher, tmp_path: Path, code: int) -> None:
     ended = launch("run", str(workloads.mpi_job(tmp_path / "overlay", RANKS % code)))
     assert ended.code == code, ended.stderr
