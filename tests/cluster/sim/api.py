@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ BOOKMARK_S = 60.0
 
 def clone(item: Json) -> Json:
     """A copy that shares nothing."""
-    return json.loads(json.dumps(item))  # type: ignore[no-any-return]
+    return marshal.loads(marshal.dumps(item))  # type: ignore[no-any-return]
 
 
 class Source(Protocol):

@@ -33,6 +33,7 @@ class Startup:
         self._cluster, self._workload, self._namespace, self._observer, self._console = cluster, workload, namespace, observer, console
         self._applied = self._began = self._asked = cluster.host.monotonic()  # `_began`: the time in a queue left out
         self._told: Cause | None = None
+        self._looked_at: tuple[Object | None, list[Object]] = None, []  # and found to wait
 
     def look(self, limit: float) -> bool:
         """Return whether it has started, or has ended already; call it again and again.
@@ -54,13 +55,15 @@ class Startup:
 
     def _look(self, limit: float) -> bool:
         workload, pods = self._observer.workload, self._observer.pods
-        if workload is None or state.has_started(workload, pods):
-            return True
-        hopeless = state.hopeless(workload, pods)
-        if hopeless is not None:
-            raise NotStarted(hopeless.text, hopeless.hint, hopeless.again)
-        if state.finished(workload):
-            return True
+        if workload is None or workload is not self._looked_at[0] or pods is not self._looked_at[1]:
+            if workload is None or state.has_started(workload, pods):
+                return True
+            hopeless = state.hopeless(workload, pods)
+            if hopeless is not None:
+                raise NotStarted(hopeless.text, hopeless.hint, hopeless.again)
+            if state.finished(workload):
+                return True
+            self._looked_at = workload, pods
         now = self._cluster.host.monotonic()
         if state.is_suspended(workload):
             self._began = now

@@ -29,7 +29,7 @@ from mlops_launch.core.kube.outcome import MemoryKill, Outcome
 from mlops_launch.core.log.pieces import Gap, Mark, Piece
 from mlops_launch.core.log.stream import LogStream
 from mlops_launch.core.record import BY_DETACHING
-from mlops_launch.core.workload import kinds, state
+from mlops_launch.core.workload import state
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError, as_launcher_error
 
@@ -75,8 +75,7 @@ class TrainingFollower:
     @property
     def main_pods(self) -> list[Object]:
         """The pods whose log is the training's and that have started, oldest first."""
-        mains = kinds.main_pods(self._workload.manifest, self._observer.pods)
-        return [pod for pod in mains if facts.starts(pod)]
+        return [pod for pod in self._observer.main_pods if facts.starts(pod)]
 
     @property
     def workload(self) -> Object | None:
@@ -104,7 +103,7 @@ class TrainingFollower:
             LauncherError: the cluster has not answered for a long time, or the reader of the log has died.
         """
         while not self._leaves():
-            self._workers.follow(kinds.other_pods(self._workload.manifest, self._observer.pods), self._look)
+            self._workers.follow(self._observer.other_pods, self._look)
             yield from self._follow_newest()
             yield from self._come()
             found = self._ending.look()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError, Disconnected
@@ -129,6 +129,14 @@ class Watched:
         self._changed.notify_all()
 
 
+class Pods(NamedTuple):
+    """The pods of one workload, deleted ones in their last state: all, those that train, the others."""
+
+    all: list[Object]
+    mains: list[Object]
+    others: list[Object]
+
+
 class Observer:
     """One workload with this uid, and its pods."""
 
@@ -140,7 +148,8 @@ class Observer:
         path = cluster.path(self._kind.api_version, self._kind.name, None, namespace)
         self._workloads = self._pods = Watched(cluster, path, {"fieldSelector": f"metadata.name={workload.name}"}, self.changed)
         self._watched = [self._workloads]
-        self._owned: tuple[int, list[Object]] = 0, []
+        self._manifest = workload.manifest
+        self._owned, self._changes = Pods([], [], []), 0
         if self._kind.pod_label is not None:  # else the workload is its own pod
             selector = {"labelSelector": f"{self._kind.pod_label}={workload.name}"}
             self._pods = Watched(cluster, cluster.path(*facts.POD, None, namespace), selector, self.changed)
@@ -169,11 +178,27 @@ class Observer:
     @property
     def pods(self) -> list[Object]:
         """All its pods, deleted ones in their last state; the same list until something has changed."""
+        return self._sorted().all
+
+    @property
+    def main_pods(self) -> list[Object]:
+        """Those of `pods` whose log and exit code are the run's, oldest first."""
+        return self._sorted().mains
+
+    @property
+    def other_pods(self) -> list[Object]:
+        """Those of `pods` that are not main ones."""
+        return self._sorted().others
+
+    def _sorted(self) -> Pods:
+        """Return the pods; asked with every piece of a log, so it is done again only after a change."""
         with self.changed:
-            if self._owned[0] != self._pods.changes:
+            if self._changes != self._pods.changes:
                 both = {**self._pods.deleted, **self._pods.objects}
-                self._owned = self._pods.changes, [pod for pod in both.values() if self._kind.owns(self.uid, pod)]
-            return self._owned[1]
+                owned: list[Object] = [pod for pod in both.values() if self._kind.owns(self.uid, pod)]
+                self._owned = Pods(owned, kinds.main_pods(self._manifest, owned), kinds.other_pods(self._manifest, owned))
+                self._changes = self._pods.changes
+            return self._owned
 
     @property
     def is_blind(self) -> bool:
