@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -10,7 +11,7 @@ import click
 import pytest
 
 from mlops_launch import __version__
-from mlops_launch.cli.main import VERBS, main
+from mlops_launch.cli.main import MEANT, VERBS, main
 from tests.cli.conftest import Call, Ended
 
 
@@ -67,6 +68,14 @@ def test_a_misspelt_verb(call: Call) -> None:
         "Usage: mlops-launch [OPTIONS] COMMAND [ARGS]...\nTry 'mlops-launch --help' for help.\n\n"
         "Error: No such command 'chek'. Did you mean 'check'?\n",
     )
+
+
+@pytest.mark.parametrize("word", MEANT)
+def test_a_verb_of_another_program_leads_to_ours(call: Call, word: str) -> None:
+    ended = call(word, "x")
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert ended.stderr.endswith(f"\nError: No such command '{word}'.\n\nhint: {MEANT[word]}\n")
+    assert word not in VERBS and set(re.findall("mlops-launch ([a-z]+)", MEANT[word])) <= set(VERBS)
 
 
 def test_an_error_is_a_line_a_blank_line_and_a_hint(call: Call) -> None:

@@ -33,6 +33,16 @@ VERBS: Final = {
 }
 
 
+# What people type that know other programs, and what to do instead.
+MEANT: Final = {
+    "help": "`mlops-launch --help`, `mlops-launch VERB --help`",
+    "version": "`mlops-launch --version`",
+    **dict.fromkeys(("start", "train", "submit", "apply"), "`mlops-launch run OVERLAY`"),
+    **dict.fromkeys(("stop", "cancel", "kill"), "`mlops-launch delete NAME` lets a job save first; Ctrl-C stops a run on this machine"),
+    **dict.fromkeys(("describe", "get", "show"), "`mlops-launch status NAME`"),
+    "list": "`mlops-launch ls`",
+}
+
 NARROWEST: Final = 30  # columns of help
 WIDEST: Final = 100
 LAUNCHER_FAILED: Final = 125  # contract.LauncherExitCode, which `--help` need not import
@@ -72,6 +82,8 @@ class Verbs(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the verb's name, its command from its own module, and what is left of `args`."""
+        if args and args[0] in MEANT:
+            ctx.fail(f"No such command '{args[0]}'.\n\nhint: {MEANT[args[0]]}")
         name, stand_in, rest = super().resolve_command(ctx, args)
         if name is None or stand_in is None:
             return name, stand_in, rest
