@@ -85,9 +85,11 @@ class Checkpoints:
         What killed saves have left is removed.
 
         Raises:
-            TrainingError: it is of another configuration or version, or every checkpoint is damaged (78); or a file
-                cannot be read (73, 74): it may be whole, so none before it is taken in its place.
+            TrainingError: it is of another configuration or version, or every checkpoint is damaged (78); a file
+                cannot be read (73, 74): it may be whole, so none before it is taken in its place; or the folder
+                cannot be written (73).
         """
+        self._require_writable()
         self._remove_leftovers()
         damaged: dict[Path, Damaged] = {}
         for path in self.paths():
@@ -165,6 +167,16 @@ class Checkpoints:
                 self._unlink(path)
                 self._whole.pop(path.name, None)
         self._resumed_from = None
+
+    def _require_writable(self) -> None:
+        """Raise now for a folder in which the first save, an epoch later, would fail: another user's, or something else of this name."""
+        if not os.path.lexists(self.folder):
+            return
+        number = 0 if os.access(self.folder, os.W_OK | os.X_OK) else errno.EACCES
+        if not self.folder.is_dir():
+            number = errno.ENOTDIR
+        if number:
+            raise io_error(OSError(number, os.strerror(number)), f"write to the folder {self.folder}")
 
     def _remove_leftovers(self) -> None:
         for path in self._listing():

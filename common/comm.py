@@ -247,8 +247,13 @@ def open_comm(kind: str) -> Comm:
     models side by side as there are ranks.
 
     Raises:
-        TrainingError: the library for `kind` cannot be imported.
+        TrainingError: the library for `kind` cannot be imported, or one process was asked for beside others (78).
     """
+    ranks = os.environ.get("OMPI_COMM_WORLD_SIZE", "1")
+    if kind == "single" and ranks != "1":
+        raise TrainingError(
+            f"one process alone was asked for, but mpirun has started ranks: {ranks}", "set MLOPS_COMM=auto", ExitCode.CONFIGURATION
+        )
     if kind == "single" or (kind == "auto" and not under_mpirun()):
         return SingleComm()
     try:

@@ -6,6 +6,7 @@ import array
 import contextlib
 import errno
 import fcntl
+import io
 import json
 import math
 import os
@@ -21,6 +22,7 @@ from common.errors import TrainingError
 from common.files import io_error, partial_of, replace_file
 from mlops_launch.contract import METRICS_FILE, RESULT_FILE, ExitCode, Value
 
+LARGEST_STEP: Final = 2**63  # of TensorBoard's files
 LOCK_FILE: Final = ".lock"
 READ_S: Final = 2.0  # for mpirun, to read a rank's last words
 PASSED_ON_S: Final = 0.1  # for mpirun, to pass on what it has read
@@ -146,13 +148,19 @@ def _parse(data: bytes) -> dict[str, Any] | None:
         value = json.loads(data.decode())
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and type(value.get("step")) is int else None
+    return value if isinstance(value, dict) and type(value.get("step")) is int and 0 <= value["step"] < LARGEST_STEP else None
 
 
 def _json(value: Mapping[str, Any], indent: int | None = None) -> str:
     """Return JSON, which has no word for a number that is not finite: null."""
     finite = {name: None if isinstance(item, float) and not math.isfinite(item) else item for name, item in value.items()}
     return json.dumps(finite, indent=indent, allow_nan=False)
+
+
+def print_whatever() -> None:
+    """Have stdout write an escape for what its encoding lacks, as stderr does: a name of a folder must not end a run."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(line: str) -> None:

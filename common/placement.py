@@ -42,7 +42,7 @@ def require_placement(hosts: Sequence[str], environment: Mapping[str, str]) -> N
 
 def _number(environment: Mapping[str, str], name: str) -> int:
     text = environment.get(name, "")
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise TrainingError(
             f"{name} is not a positive number: {text or 'empty'}",
             "the overlay's replacements.yaml writes it from the patch file",

@@ -19,6 +19,11 @@ _NO_FIGURES: Final = frozenset({"kind", "step", "time", "epoch"})
 # The first word of our tags, such as `train/loss`.
 _KINDS: Final = ("train", "evaluation")
 
+# The first record of an event file, TensorBoard's version, is short; a file that begins otherwise is not one.
+LONGEST_FIRST: Final = 1024
+
+LARGEST_WHOLE: Final = 2**63
+
 Point = tuple[str, int]  # a tag and a step
 
 
@@ -34,8 +39,8 @@ class Summaries:
     def __init__(self, folder: Path, records: Iterable[Record]) -> None:
         import tensorflow as tf
 
-        records = list(records)
-        wanted = {(f"{record['kind']}/{name}", record["step"]) for record in records for name in record.keys() - _NO_FIGURES}
+        records = [record for record in records if record["kind"] in _KINDS]
+        wanted = {(f"{record['kind']}/{name}", record["step"]) for record in records for name in _figures(record)}
         there: set[Point] = set()
         try:
             for path in sorted(folder.glob("events.out.tfevents.*")):
@@ -46,7 +51,7 @@ class Summaries:
             self._writer = tf.summary.create_file_writer(str(folder))
         for record in records:
             kind, step = record["kind"], record["step"]
-            if missing := {name: record[name] for name in record.keys() - _NO_FIGURES if (f"{kind}/{name}", step) not in there}:
+            if missing := {name: value for name, value in _figures(record).items() if (f"{kind}/{name}", step) not in there}:
                 self.write(kind, step, missing)
                 there |= {(f"{kind}/{name}", step) for name in missing}
 
@@ -56,9 +61,8 @@ class Summaries:
 
         with _told():
             with self._writer.as_default():
-                for name, value in figures.items():
-                    if name not in _NO_FIGURES and isinstance(value, int | float):
-                        tf.summary.scalar(f"{kind}/{name}", value, step=step)
+                for name, value in _figures(figures).items():
+                    tf.summary.scalar(f"{kind}/{name}", value, step=step)
             self._writer.flush()
 
     def close(self) -> None:
@@ -70,23 +74,35 @@ class Summaries:
 def _rewind(path: Path, wanted: set[Point], there: set[Point]) -> None:
     """Leave in an event file only the points that are wanted and not yet `there`; add them to it. What is not ours stays."""
     data = path.read_bytes()
-    kept, points_kept, legible = [], 0, 0
+    if len(data) >= HEADER and struct.unpack_from("<Q", data)[0] > LONGEST_FIRST:
+        return
+    kept, dropped, legible, worth = [], 0, 0, False
     for record in _records(data):
         legible += len(record) + HEADER + FOOTER
-        event = _event(record)
-        points = {(value.tag, event.step) for value in event.summary.value}
+        points, is_first = _points(record)
         if all(tag.split("/")[0] in _KINDS for tag, _ in points):
             if points and not (points <= wanted and points.isdisjoint(there)):
+                dropped += 1
                 continue
             there |= points
         kept.append(record)
-        points_kept += len(points)
+        worth |= not is_first
     if legible < len(data):
         talk(f"warning: {path.name} ends with a record that a killed run has left illegible; it is dropped")
-    if not points_kept:
+    if not worth:
         path.unlink()
-    elif legible < len(data) or len(kept) < sum(1 for _ in _records(data)):
+    elif legible < len(data) or dropped:
         replace_file(path, lambda file: file.writelines(map(frame, kept)))
+
+
+def _figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return what of a record TensorBoard can have; a line of metrics.jsonl may hold anything."""
+    return {
+        name: value
+        for name, value in record.items()
+        if name not in _NO_FIGURES and name.isprintable()
+        if isinstance(value, float) or (isinstance(value, int) and abs(value) < LARGEST_WHOLE)
+    }
 
 
 def _records(data: bytes) -> Iterator[bytes]:
@@ -102,10 +118,16 @@ def _records(data: bytes) -> Iterator[bytes]:
         at = end
 
 
-def _event(record: bytes) -> Any:
+def _points(record: bytes) -> tuple[set[Point], bool]:
+    """Return the points of a record, and whether it is nothing but the version with which an event file begins."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorflow.core.util.event_pb2 import Event
 
-    return Event.FromString(record)
+    try:
+        event = Event.FromString(record)
+    except DecodeError:
+        return set(), False
+    return {(value.tag, event.step) for value in event.summary.value}, event.WhichOneof("what") == "file_version"
 
 
 @contextmanager

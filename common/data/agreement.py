@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from common.agreement import find_odd
 from common.comm import Comm, local_rank
 from common.data.dataset import Dataset, open_dataset
 from common.data.identity import Identity
@@ -72,21 +72,18 @@ def disagreement(found: Sequence[Identity | Failure], hosts: Sequence[str], fold
     What most ranks have counts as right, rank 0's among equals; the first rank that has something else is named.
     """
     kinds = [None if isinstance(one, Failure) else one.fingerprint for one in found]
-    if len(set(kinds)) == 1:
+    odd = find_odd(kinds, hosts, "data")
+    if odd is None:
         first = found[0]
         if isinstance(first, Failure):
             # What every rank says needs no host.
             return first.error("" if len(set(found)) == 1 else f"rank 0 on host {hosts[0]}: ")
         return None
-    right = Counter(kind for kind in kinds if kind is not None).most_common(1)[0][0]
-    like = kinds.index(right)
-    wrong = [rank for rank, kind in enumerate(kinds) if kind != right]
-    named, good = found[wrong[0]], found[like]
+    named, good = found[odd.rank], found[odd.like]
     assert isinstance(good, Identity)
     what = named.message if isinstance(named, Failure) else good.difference(named)
-    others = f" ({len(wrong)} of {len(found)} ranks differ)" if len(wrong) > 1 else ""
     return TrainingError(
-        f"rank {wrong[0]} on host {hosts[wrong[0]]} does not have the data of rank {like} on host {hosts[like]}{others}: {what}",
+        f"{odd.text}: {what}",
         f"every host must see the same files, copy the dataset there again: {folder}",
         ExitCode.BAD_DATA,
     )

@@ -142,6 +142,8 @@ def open_dataset(
     for what, given, found in (("classes", classes, len(manifest.classes)), ("label_offset", label_offset, manifest.label_offset)):
         if given is not None and given != found:
             raise TrainingError(f"{what} {given} contradicts the dataset's manifest: {found}", f"leave {what} out", ExitCode.CONFIGURATION)
+    if manifest.damaged:
+        log(f"images that libjpeg complains of without their name, {len(manifest.damaged)}: {some_of(manifest.damaged)}")
     lengths = indexed(folder, manifest, log)
     shards = {split: parts for split, parts in manifest.splits.items() if parts}
     identity = Identity(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -66,9 +67,8 @@ def image_folder(
         "validation_fraction": part,
         "shards": shards,
     }
-    return Source(
-        printable(folder.resolve().name), made_by, label_offset, shards, partial(_read, files, layout.classes, part, threads, log)
-    )
+    name = printable(os.path.basename(os.path.realpath(folder)))
+    return Source(name, made_by, label_offset, shards, partial(_read, files, layout.classes, part, threads, log))
 
 
 def _list(source: Path, layout: Layout, notes: Notes) -> dict[str, list[_File]]:

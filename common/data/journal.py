@@ -16,7 +16,7 @@ from common.files import replace_file
 
 @dataclass(frozen=True)
 class Written:
-    """A finished shard and what its images are like: least and greatest height and width, encodings, labels, files left out."""
+    """A finished shard and what its images are like: least and greatest height and width, encodings, labels, files left out, damaged."""
 
     shard: Shard
     smallest: tuple[int, int]
@@ -24,6 +24,7 @@ class Written:
     encodings: tuple[str, ...]
     labels: tuple[int, ...]
     skipped: tuple[str, ...]
+    damaged: tuple[str, ...] = ()
 
 
 class Journal:
@@ -56,6 +57,7 @@ class Journal:
                     tuple(map(str, entry["encodings"])),
                     tuple(map(int, entry["labels"])),
                     tuple(map(str, entry["skipped"])),
+                    tuple(map(str, entry.get("damaged", ()))),
                 )
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return None

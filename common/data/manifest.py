@@ -59,6 +59,7 @@ class Manifest:
         splits: the shards of `train` and `validation`.
         made_by: the preparer and what decides its output; the same again means the same files.
         skipped: source files that are no images and were left out on request.
+        damaged: records whose images libjpeg decodes and complains of, with its words and the source file.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Manifest:
     splits: Mapping[str, tuple[Shard, ...]]
     made_by: Mapping[str, Any]
     skipped: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     def images(self, split: str) -> int:
         """Return the number of images of a split, 0 where there is no such split."""
@@ -114,6 +116,8 @@ def loads(text: str, path: Path) -> Manifest:
             },
             made_by=dict(fields["made_by"]),
             skipped=tuple(str(name) for name in fields["skipped"]),
+            # Not there in a manifest of the first version.
+            damaged=tuple(str(name) for name in fields.get("damaged", ())),
         )
         counts = {split: int(content["images"]) for split, content in fields["splits"].items()}
     except KeyError as error:
@@ -153,7 +157,9 @@ def load(dataset_dir: Path) -> Manifest | None:
     path = dataset_dir / MANIFEST_FILE
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise unreadable(path, error) from error
         if (dataset_dir / JOURNAL_FILE).exists():
             raise TrainingError(
                 f"the dataset is not complete, its preparation was interrupted: {dataset_dir}",

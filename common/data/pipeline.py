@@ -115,6 +115,8 @@ def evaluation_batches(
     the whole image is resized. Ranks may have different numbers of batches, one may have none: sum figures at the end.
     """
     start, stop = rank_slice(0, dataset.images(split), rank, world_size)
+    # No more rows than there are images: each costs memory.
+    local_batch = max(1, min(local_batch, stop - start))
     mine = _chunks(start, stop, local_batch)
 
     def image(encoded: Any, _: Any) -> Any:
@@ -192,7 +194,7 @@ def _batches(
         if reader.failure is not None:
             raise reader.failure
         if error is not None:
-            _raise_undecodable(dataset, split, reader)
+            _raise_undecodable(dataset, split, reader, image)
 
     return Batches(_counted(iterator, reader), explain, reader.close)
 
@@ -204,12 +206,23 @@ def _counted(iterator: Iterator[Batch], reader: Reader) -> Iterator[Batch]:
         yield batch
 
 
-def _raise_undecodable(dataset: Dataset, split: str, reader: Reader) -> None:
-    """Find the image that tf.data could not decode, and raise TrainingError (BAD_DATA) with its name."""
+def _raise_undecodable(dataset: Dataset, split: str, reader: Reader, image: Callable[[Any, Any], Any]) -> None:
+    """Find the image from which tf.data could not make pixels, and raise TrainingError (BAD_DATA) with its name."""
+    import tensorflow as tf
+
     for record in (int(record) for records in reader.outstanding for record in records):
+        encoded = dataset.read(split, record).encoded
         try:
-            check(dataset.read(split, record).encoded)
-        except ValueError as error:
-            raise TrainingError(
-                f"{dataset.where(split, record)}: the image cannot be decoded: {error}", "prepare it again", ExitCode.BAD_DATA
-            ) from None
+            with tf.device("/cpu:0"):
+                image(tf.constant(encoded), tf.constant([0, record], tf.int64))
+        except tf.errors.OpError as error:
+            what = f"{dataset.where(split, record)}: the image cannot be decoded: {_reason(encoded, error)}"
+            raise TrainingError(what, "prepare it again", ExitCode.BAD_DATA) from None
+
+
+def _reason(encoded: bytes, error: Exception) -> str:
+    try:
+        check(encoded)
+    except ValueError as shorter:
+        return str(shorter)
+    return str(error).splitlines()[0]

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Write a dataset as TFRecords with a manifest: from real images that need no download, or from a folder of your own.
+Or read one, ours or not, and name each record whose image is damaged.
 
     python3 common/data/prepare.py digits [--output DIR]
     python3 common/data/prepare.py fashion-mnist [--source DIR] [--output DIR]
     python3 common/data/prepare.py folder SOURCE [--output DIR] [--validation-fraction F] [--skip-broken]
+    python3 common/data/prepare.py verify DIR
 
 A call that was interrupted resumes where it stopped when it is repeated; a finished dataset is not touched. stdout gets one
 line, `result …`; progress and errors go to stderr. Exit codes: 0, or those of `mlops_launch.contract.ExitCode`.
@@ -42,14 +44,17 @@ def _lacks(error: ModuleNotFoundError) -> int:
 
 
 try:
+    from common.data.dataset import open_dataset
     from common.data.image_folder import DEFAULT_HELD_OUT, image_folder
     from common.data.manifest import TRAIN, VALIDATION, Manifest
     from common.data.names import printable
     from common.data.source import Content, Source
     from common.data.sources import FASHION_FOLDER, digits, fashion_mnist
+    from common.data.verify import verify
     from common.data.writer import write_dataset
     from common.errors import TrainingError
     from common.files import io_error
+    from common.output import print_whatever
     from common.tensorflow_start import start_tensorflow
     from mlops_launch import contract
     from mlops_launch.contract import ExitCode
@@ -61,13 +66,17 @@ except ModuleNotFoundError as missing:
 DEFAULT_OUTPUT = Path(".mlops/datasets")
 DEFAULT_SIZE = 32
 LARGEST_OFFSET = 1_000_000_000
+MOST_THREADS = 4096
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     begin = time.monotonic()
+    print_whatever()
     try:
         options = _parser().parse_args(argv)
+        if options.command == "verify":
+            return _verify(options)
         output = options.output or DEFAULT_OUTPUT / options.command
         if options.command == "folder":
             _require_outside(output, options.source)
@@ -89,6 +98,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(ExitCode.SUCCESS)
 
 
+def _verify(options: argparse.Namespace) -> int:
+    dataset = open_dataset(options.dataset, classes=options.classes, label_offset=options.label_offset, log=_log)
+    if "tensorflow" not in sys.modules:
+        start_tensorflow(options.threads)
+    found = verify(dataset, options.threads, _log)
+    _say(f"{contract.RESULT} {contract.format_fields({**found._asdict(), 'dataset': printable(options.dataset)})}")
+    return int(ExitCode.BAD_DATA if found.broken else ExitCode.SUCCESS)
+
+
 def _fail(error: TrainingError) -> int:
     _log(f"Error: {error}")
     return int(error.code)
@@ -96,7 +114,8 @@ def _fail(error: TrainingError) -> int:
 
 def _require_outside(output: Path, source: Path) -> None:
     """Refuse an output folder inside the source: the next call would take it for a part of it."""
-    if output.resolve().is_relative_to(source.resolve()):
+    # Not Path.resolve, which raises another kind of error for links in a circle.
+    if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(source)):
         raise TrainingError(f"the output folder is inside of the source: {output}", "choose another with --output", ExitCode.USAGE)
 
 
@@ -104,7 +123,7 @@ def _source(options: argparse.Namespace) -> Source:
     if options.command == "digits":
         return digits(options.size, options.shards)
     if options.command == "fashion-mnist":
-        return fashion_mnist(options.source, options.size, options.shards)
+        return fashion_mnist(options.source, options.size, options.shards, _log)
     return image_folder(
         options.source,
         fraction=options.validation_fraction,
@@ -149,10 +168,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = _Parser(add_help=False)
+    threads = _Parser(add_help=False)
+    threads.add_argument("--threads", type=_threads, metavar="N", default=len(os.sched_getaffinity(0)), help="(default: the cores)")
+    common = _Parser(add_help=False, parents=[threads])
     common.add_argument("--output", type=Path, metavar="DIR", help=f"the dataset folder (default: {DEFAULT_OUTPUT}/NAME)")
     common.add_argument("--shards", type=_positive, metavar="N", help="record files of the training split")
-    common.add_argument("--threads", type=_positive, metavar="N", default=len(os.sched_getaffinity(0)), help="(default: the cores)")
     common.add_argument("--force", action="store_true", help="write over another dataset that this command has written")
     size = _Parser(add_help=False)
     size.add_argument("--size", type=_positive, metavar="PIXELS", default=DEFAULT_SIZE, help="of the images (default: %(default)s)")
@@ -171,7 +191,18 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     folder.add_argument("--label-offset", type=_offset, metavar="N", default=0, help="label of the first class (default: 0; ImageNet: 1)")
     folder.add_argument("--skip-broken", action="store_true", help="leave out files that are no whole image, and list them")
+    checked = commands.add_parser("verify", parents=[threads], help="read every record, decode its image, and name those that are damaged")
+    checked.add_argument("dataset", type=Path, metavar="DIR", help="the dataset folder")
+    checked.add_argument("--classes", type=_positive, metavar="N", help="for a dataset without manifest: its number of classes")
+    checked.add_argument("--label-offset", type=_offset, metavar="N", help="for a dataset without manifest: label of the first class")
     return parser
+
+
+def _threads(text: str) -> int:
+    number = _positive(text)
+    if number > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to {MOST_THREADS} expected: {text}")
+    return number
 
 
 def _positive(text: str) -> int:

@@ -73,7 +73,9 @@ def write_shard(
 
     Raises TrainingError (BAD_DATA) for a broken image without `skip_broken`.
     """
-    digest, sizes, encodings, labels, skipped = hashlib.sha256(), [], set(), set(), []
+    digest, sizes, encodings, labels = hashlib.sha256(), [], set(), set()
+    skipped: list[str] = []
+    damaged: list[str] = []
 
     def write(file: BinaryIO) -> None:
         for item, image in images:
@@ -86,6 +88,7 @@ def write_shard(
                 continue
             if image.complaint:
                 log(f"kept although damaged, {image.complaint}: {item.name}")
+                damaged.append(f"record {len(sizes)} of {path.name}, {image.complaint}: {item.name}")
             record = records.frame(_example(image.encoded, item.label + label_offset))
             file.write(record)
             digest.update(record)
@@ -103,6 +106,7 @@ def write_shard(
         tuple(sorted(encodings)),
         tuple(sorted(labels)),
         tuple(skipped),
+        tuple(damaged),
     )
 
 

@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,11 @@ FASHION_CLASSES: Final = (
     "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
 )  # fmt: skip
 FASHION_FILES: Final = {TRAIN: "train", VALIDATION: "t10k"}
+# SHA-256 of the labels in Debian's package. MNIST, KMNIST and EMNIST come in files of the same names and sizes.
+FASHION_LABELS: Final = {
+    TRAIN: "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
+    VALIDATION: "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
+}
 JPEG_QUALITY: Final = 95
 
 
@@ -64,8 +69,10 @@ def _read_digits(size: int) -> Content:
     return Content(tuple(str(digit) for digit in range(10)), splits, mean, std, len(pixels) * size * size * 3)
 
 
-def fashion_mnist(folder: Path, size: int, shards: int | None) -> Source:
+def fashion_mnist(folder: Path, size: int, shards: int | None, log: Callable[[str], None]) -> Source:
     """Return Zalando's Fashion-MNIST from Debian's package: 60,000 and 10,000 images, 28×28, as JPEG of `size`×`size` pixels.
+
+    `log` is told of labels that are not Fashion-MNIST's.
 
     Raises TrainingError: NO_DATA where the files are not there.
     """
@@ -79,10 +86,10 @@ def fashion_mnist(folder: Path, size: int, shards: int | None) -> Source:
             )
     checksums = {path.name: hashlib.sha256(_bytes(path)).hexdigest() for path in files}
     made_by = {"preparer": "fashion-mnist", "size": size, "shards": shards or 8, "source": checksums}
-    return Source("fashion-mnist", made_by, 0, shards or 8, partial(_read_fashion_mnist, folder, size))
+    return Source("fashion-mnist", made_by, 0, shards or 8, partial(_read_fashion_mnist, folder, size, log))
 
 
-def _read_fashion_mnist(folder: Path, size: int) -> Content:
+def _read_fashion_mnist(folder: Path, size: int, log: Callable[[str], None]) -> Content:
     splits: dict[str, Sequence[Item]] = {}
     pixels: dict[str, Pixels] = {}
     for split, name in FASHION_FILES.items():
@@ -92,6 +99,8 @@ def _read_fashion_mnist(folder: Path, size: int) -> Content:
             raise TrainingError(
                 f"{len(pixels[split])} images but {len(labels)} labels in `{folder}`: {name}", "install it again", ExitCode.BAD_DATA
             )
+        if hashlib.sha256(labels.tobytes()).hexdigest() != FASHION_LABELS[split]:
+            log(f"not the labels of Fashion-MNIST, the classes may be others: {_idx_file(folder, split, 'labels-idx1')}")
         if (wrong := np.flatnonzero(labels >= len(FASHION_CLASSES))).size:
             file, first = _idx_file(folder, split, "labels-idx1"), int(wrong[0])
             raise TrainingError(
@@ -120,6 +129,8 @@ def _read_idx(path: Path, dimensions: int) -> Pixels:
         if data[:4] != bytes((0, 0, 8, dimensions)):
             raise ValueError("not an idx file of bytes")
         shape = struct.unpack(f">{dimensions}I", data[4 : 4 + 4 * dimensions])
+        if 0 in shape[1:]:
+            raise ValueError(f"images without pixels, {shape}")
         return np.frombuffer(data, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     except (ValueError, struct.error, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise TrainingError(f"`{path}` is damaged: {error}", "install or copy it again", ExitCode.BAD_DATA) from error
@@ -133,9 +144,14 @@ def _bytes(path: Path) -> bytes:
 
 
 def _statistics(images: Any) -> tuple[Color, Color]:
-    """Return mean and standard deviation of gray images, for three equal channels."""
+    """Return mean and standard deviation of gray images, for three equal channels.
+
+    Raises TrainingError (BAD_DATA) where no pixel differs from another: nothing can be normalized by 0.
+    """
     pixels = np.asarray(images, np.float64)
     mean, std = round(float(pixels.mean()), 4), round(float(pixels.std()), 4)
+    if not std:
+        raise TrainingError(f"all pixels of all training images are alike: {mean}", "are these the right files?", ExitCode.BAD_DATA)
     return (mean, mean, mean), (std, std, std)
 
 

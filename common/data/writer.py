@@ -199,4 +199,5 @@ def _manifest(source: Source, content: Content, written: dict[str, list[Written]
         splits={split: shards for split, shards in splits.items() if shards},
         made_by=source.made_by,
         skipped=tuple(name for shard in every for name in shard.skipped),
+        damaged=tuple(name for shard in every for name in shard.damaged),
     )

@@ -16,6 +16,7 @@ from common.output import OutputFolder, say, talk
 from common.recorder import Recorder, SampleTrace
 from common.stall import StallWatch
 from common.stopping import StopRequest
+from common.training.agreement import require_same_settings
 from common.training.clock import Pauses
 from common.training.evaluation import evaluate
 from common.training.model import Model, parameter_count
@@ -56,6 +57,7 @@ class Training:
     """One training on one rank."""
 
     def __init__(self, model: Model, settings: Settings, comm: Comm, stop: StopRequest, threads: int) -> None:
+        require_same_settings(settings.for_all_ranks(), comm)
         require_divisible(settings.global_batch, comm.size)
         self.settings, self.comm, self.stop, self.threads = settings, comm, stop, threads
         # Horovod: rank 0 alone writes to the output folder, or ranks would overwrite each other's files.

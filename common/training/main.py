@@ -11,14 +11,21 @@ from common.comm import Comm, SingleComm, open_comm, place_on_this_host, under_m
 from common.cpu import affinity_cores, cpu_flags, quota_cores, require_bfloat16, threads_per_rank
 from common.errors import TrainingError
 from common.files import io_error
+from common.meeting import waiting_is_told
 from common.memory import keep_freed_memory
-from common.output import say, talk
+from common.output import print_whatever, say, talk
 from common.placement import require_placement
 from common.stopping import StopRequest, die_with_parent
 from common.tensorflow_start import start_tensorflow
 from common.training.configuration import read_settings
 from common.training.model import Model
 from mlops_launch.contract import ExitCode, start_line
+
+OUT_OF_MEMORY = TrainingError(
+    "there is not enough memory for the network and a step",
+    "lower MLOPS_GLOBAL_BATCH, MLOPS_EVALUATION_BATCH or MLOPS_IMAGE_SIZE",
+    ExitCode.CONFIGURATION,
+)
 
 
 def run(model: Model, argv: Sequence[str]) -> int:
@@ -27,6 +34,7 @@ def run(model: Model, argv: Sequence[str]) -> int:
     stop.listen()
     if under_mpirun():
         die_with_parent()
+    print_whatever()
     keep_freed_memory(os.environ)
     comm: Comm = SingleComm()
     try:
@@ -37,7 +45,8 @@ def run(model: Model, argv: Sequence[str]) -> int:
         has_gpu = start_tensorflow(threads, local_rank, settings.deterministic)
         if settings.precision == "bf16" and not has_gpu:
             require_bfloat16(cpu_flags(), settings.force_precision)
-        comm = open_comm(settings.comm)
+        with waiting_is_told(settings.comm, os.environ, talk):
+            comm = open_comm(settings.comm)
         if comm.rank == 0:
             say(start_line(comm.name, comm.hosts))
         require_placement(comm.hosts, os.environ)
@@ -48,11 +57,18 @@ def run(model: Model, argv: Sequence[str]) -> int:
         return fail(error, comm)
     except OSError as error:
         return fail(io_error(error, "continue"), comm)
-    except Exception:
+    except Exception as error:
+        if is_out_of_memory(error):
+            return fail(OUT_OF_MEMORY, comm)
         # A defect of ours on one rank must not leave the others waiting.
         traceback.print_exc()
         comm.abort(ExitCode.FAILURE)
         raise
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether Python or TensorFlow could not get memory; TensorFlow was not always imported by then."""
+    return isinstance(error, MemoryError) or any(kind.__name__ == "ResourceExhaustedError" for kind in type(error).__mro__)
 
 
 def fail(error: TrainingError, comm: Comm) -> int:

@@ -179,3 +179,11 @@ def test_a_jpeg_that_is_damaged_in_the_middle_and_decodes_is_kept_and_named(sour
         f"kept although damaged, {source / 'china' / '1.jpg'}",
         f"kept although damaged, {source / 'china' / '3.jpg'}",
     ]
+    said: list[str] = []
+    dataset = open_dataset(source.parent / "data", log=said.append)
+    (line,) = said
+    assert line.startswith("images that libjpeg complains of without their name, 2: record ")
+    named = re.findall(r"record ([0-9]+) of train-00000-of-00001, Corrupt JPEG data: [^:,]*: ([^,]*)", line)
+    assert {path: dataset.read("train", int(record)).encoded for record, path in named} == {
+        str(source / "china" / name): (source / "china" / name).read_bytes() for name in ("1.jpg", "3.jpg")
+    }

@@ -27,6 +27,7 @@ EXAMPLE = Manifest(
     splits={"train": (Shard("train-00000-of-00002", 100, 3, "aa"), Shard("train-00001-of-00002", 90, 2, "bb"))},
     made_by={"preparer": "folder", "shards": 2},
     skipped=("broken.jpg",),
+    damaged=("record 2 of train-00000-of-00002, Corrupt JPEG data: cat.jpg",),
 )
 
 SHARDS = st.builds(
@@ -50,6 +51,7 @@ MANIFESTS = st.builds(
     ),
     made_by=st.dictionaries(st.text(), st.integers() | st.text() | st.none()),
     skipped=st.lists(st.text()).map(tuple),
+    damaged=st.lists(st.text()).map(tuple),
 )
 
 
@@ -67,7 +69,7 @@ def test_anything_else_is_refused(text: str) -> None:
     assert caught.value.code == ExitCode.BAD_DATA
 
 
-@pytest.mark.parametrize("field", sorted(json.loads(manifest.dumps(EXAMPLE)).keys()))
+@pytest.mark.parametrize("field", sorted(json.loads(manifest.dumps(EXAMPLE)).keys() - {"damaged"}))
 def test_each_missing_field_is_named(field: str) -> None:
     fields = json.loads(manifest.dumps(EXAMPLE))
     del fields[field]

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from common.data import prepare
 from common.data.dataset import Dataset, open_dataset
-from common.data.sources import digit_pixels, digits
+from common.data.sources import FASHION_FOLDER, digit_pixels, digits, fashion_mnist
 from mlops_launch import contract
 
 # Of the sorted checksums of their 8x8 pixels: figures of different versions must stay comparable.
@@ -304,8 +304,13 @@ def write_fashion(folder: Path, train: int, test: int) -> None:
 
 def test_fashion_mnist_becomes_jpeg_with_its_own_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_fashion(tmp_path / "source", 30, 7)
-    code, out, _ = run(capsys, "fashion-mnist", "--source", tmp_path / "source", "--output", tmp_path / "data", "--size", 48)
+    code, out, err = run(capsys, "fashion-mnist", "--source", tmp_path / "source", "--output", tmp_path / "data", "--size", 48)
     assert code == 0
+    # MNIST, KMNIST and others come in files of the same names, format and labels.
+    assert [line for line in err.splitlines() if not line.startswith("images ")] == [
+        f"not the labels of Fashion-MNIST, the classes may be others: {tmp_path / 'source' / name}-labels-idx1-ubyte.gz"
+        for name in ("train", "t10k")
+    ]
     assert result(out)["train"] == "30" and result(out)["validation"] == "7"
     dataset = open_dataset(tmp_path / "data")
     assert dataset.class_names[9] == "ankle-boot"
@@ -331,15 +336,50 @@ def test_labels_that_fashion_mnist_does_not_have_are_bad_data(tmp_path: Path, ca
     path.write_bytes(gzip.compress(struct.pack(">BBBBI", 0, 0, 8, 1, 7) + bytes([0, 1, 26, 3, 4, 5, 6])))
     code, out, err = run(capsys, "fashion-mnist", "--source", tmp_path / "source", "--output", tmp_path / "data")
     assert (code, out) == (65, "")
-    assert err.startswith(f"Error: `{path}` is not Fashion-MNIST's, image 2 has a label outside 0-9: 26\n")
+    assert f"Error: `{path}` is not Fashion-MNIST's, image 2 has a label outside 0-9: 26" in err.splitlines()
     assert not (tmp_path / "data" / "manifest.json").exists()
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"no gzip", lambda data: gzip.compress(b"no idx")])
+@pytest.mark.skipif(not FASHION_FOLDER.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_the_labels_of_fashion_mnist_are_known() -> None:
+    said: list[str] = []
+    content = fashion_mnist(FASHION_FOLDER, 28, None, said.append).read()
+    assert {split: len(items) for split, items in content.splits.items()} == {"train": 60000, "validation": 10000}
+    assert said == []
+
+
+def test_images_that_are_all_alike_are_bad_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_fashion(tmp_path / "source", 30, 7)
+    images = struct.pack(">BBBBIII", 0, 0, 8, 3, 30, 28, 28) + bytes([7]) * 30 * 784
+    (tmp_path / "source" / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+    code, out, err = run(capsys, "fashion-mnist", "--source", tmp_path / "source", "--output", tmp_path / "data")
+    assert (code, out) == (65, "")
+    assert "Error: all pixels of all training images are alike: 7.0" in err.splitlines()
+
+
+def idx(*sizes: int) -> bytes:
+    return gzip.compress(struct.pack(f">BBBB{len(sizes)}I", 0, 0, 8, len(sizes), *sizes))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: b"no gzip",
+        lambda data: gzip.compress(b"no idx"),
+        lambda data: b"",
+        lambda data: gzip.decompress(data),
+        lambda data: gzip.compress(gzip.decompress(data)[:-1]),
+        lambda data: gzip.compress(gzip.decompress(data) + b"x"),
+        lambda data: idx(30, 0, 28),
+        lambda data: idx(30, 2**32 - 1, 2**32 - 1),
+        lambda data: idx(30),
+    ],
+)
 def test_damaged_files_of_fashion_mnist_are_bad_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: object) -> None:
     write_fashion(tmp_path / "source", 30, 7)
     path = tmp_path / "source" / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
     code, out, err = run(capsys, "fashion-mnist", "--source", tmp_path / "source", "--output", tmp_path / "data")
     assert (code, out) == (65, "")
-    assert err.startswith(f"Error: `{path}` is damaged: ")
+    assert err.splitlines()[0].startswith(f"Error: `{path}` is damaged: ")

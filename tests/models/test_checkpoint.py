@@ -226,6 +226,29 @@ class TestNoDamage:
         assert hint.startswith(f"this process is uid {65534 if root else os.geteuid()} in the groups ")
         assert names(open_folder) == [name_of(10), name_of(20)]
 
+    @pytest.mark.parametrize(
+        "make", [lambda path: path.write_text(""), lambda path: path.symlink_to("nothing"), lambda path: path.symlink_to(path)]
+    )
+    def test_a_name_that_is_not_a_folder_s_is_told_before_anything_is_trained(self, tmp_path: Path, make: Callable[[Path], object]) -> None:
+        path = tmp_path / "checkpoints"
+        make(path)
+        assert refused(tmp_path)[::2] == (f"cannot write to the folder {path}: Not a directory", ExitCode.CANNOT_CREATE)
+        assert os.path.lexists(path)
+
+    def test_a_folder_that_this_user_may_not_write_is_told_before_anything_is_trained(self, open_folder: Path) -> None:
+        place(open_folder, step_10=content(10))
+        (open_folder / "checkpoints").chmod(0o555)
+        root = os.geteuid() == 0
+        if root:
+            os.setresuid(65534, 65534, 0)
+        try:
+            message, _, code = refused(open_folder)
+        finally:
+            if root:
+                os.setresuid(0, 0, 0)
+            (open_folder / "checkpoints").chmod(0o755)
+        assert (message, code) == (f"cannot write to the folder {open_folder / 'checkpoints'}: Permission denied", ExitCode.CANNOT_CREATE)
+
     def test_a_device_that_fails(self, tmp_path: Path) -> None:
         place(tmp_path, step_10=content(10))
         (tmp_path / "checkpoints" / name_of(20)).symlink_to("/proc/self/mem")  # its first byte cannot be read: EIO

@@ -1,6 +1,10 @@
 """The parts that models share: schedule, placement, threads, buckets."""
 
+import subprocess
+import sys
+import threading
 from pathlib import Path
+from queue import Queue
 
 import pytest
 from hypothesis import given
@@ -9,10 +13,12 @@ from hypothesis import strategies as st
 from common.comm import buckets, open_comm
 from common.cpu import quota_cores, require_bfloat16, threads_per_rank
 from common.errors import TrainingError
+from common.meeting import waiting_is_told
 from common.placement import require_placement
 from common.schedule import Schedule, scaled
 from mlops_launch.contract import ExitCode
 
+ROOT = Path(__file__).parents[2]
 ASKED = {"MLOPS_WORKERS": "2", "MLOPS_SLOTS_PER_WORKER": "2"}
 
 
@@ -121,3 +127,38 @@ def test_auto_is_a_single_process_only_where_mpirun_did_not_start_it(monkeypatch
     for name in ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"):
         monkeypatch.delenv(name, raising=False)
     assert open_comm("auto").name == "single"
+
+
+@pytest.mark.parametrize("ranks", ["2", "16"])
+def test_one_process_alone_is_refused_where_mpirun_started_more(monkeypatch: pytest.MonkeyPatch, ranks: str) -> None:
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", ranks)
+    with pytest.raises(TrainingError) as caught:
+        open_comm("single")
+    assert (caught.value.message, caught.value.code) == (
+        f"one process alone was asked for, but mpirun has started ranks: {ranks}",
+        ExitCode.CONFIGURATION,
+    )
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "1")
+    assert open_comm("single").name == "single"
+
+
+def test_a_rank_that_waits_for_the_others_says_so_until_they_have_met() -> None:
+    said: Queue[str] = Queue()
+    with waiting_is_told("horovod", {"OMPI_COMM_WORLD_RANK": "3"}, said.put, limit_s=0.01):
+        first, second = said.get(timeout=10), said.get(timeout=10)
+    told = said.qsize()
+    assert first == ("warning: rank 3 has waited 0 s for the other ranks; all must be at work, and have the same MLOPS_COMM, here: horovod")
+    assert second.startswith("warning: rank 3 has waited ")
+    with waiting_is_told("auto", {}, said.put):
+        pass
+    assert said.qsize() == told
+    assert not any(thread.name == "meeting" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_stdout_cannot_encode_is_escaped(encoding: str) -> None:
+    program = "from common.output import print_whatever, say; print_whatever(); say('output=/caf\\udce9/\u732b')"
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'launcher'}", "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    cat = "\u732b" if encoding == "utf-8" else "\\u732b"
+    assert done.stdout.decode(encoding) == f"output=/caf\\udce9/{cat}\n"

@@ -1,6 +1,7 @@
-"""The trainer under mpirun where ranks see different data: they end before the first step, and in time."""
+"""The trainer under mpirun where ranks see different data or were given different settings: they end before the first step, and in time."""
 
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -67,12 +68,27 @@ def test_ranks_with_different_data_end_with_65_and_the_name_of_the_host(
     assert seconds < SECONDS
 
 
-def test_a_rank_without_data_and_one_with_them_end_too(trainer: Trainer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("library", "flags", "what"),
+    [
+        ("horovod", ["--synthetic --classes 10", ""], "classes 10 expected: 0, synthetic True expected: False"),
+        ("horovod", ["", "--base-learning-rate 0.3"], "base_learning_rate 0.256 expected: 0.3"),
+        # Neither alone could be divided among two ranks, nor would the other number of steps ever meet this one.
+        ("mpi4py", ["", "--global-batch 51 --epochs 9"], "epochs 2 expected: 9, global_batch 50 expected: 51"),
+    ],
+)
+def test_ranks_with_different_settings_end_with_78_and_the_names_of_host_and_setting(
+    trainer: Trainer, tmp_path: Path, library: str, flags: list[str], what: str
+) -> None:
     for rank in (0, 1):
         shutil.copytree(trainer.dataset, tmp_path / f"data{rank}")
-    ended, _ = run_apart(trainer, tmp_path, "horovod", "$([ $OMPI_COMM_WORLD_RANK = 0 ] && echo --synthetic --classes 10)")
-    assert ended.code == ExitCode.BAD_DATA, ended.err
-    assert ended.error.startswith("error: rank 1 on host ")
+    ended, seconds = run_apart(trainer, tmp_path, library, f"$([ $OMPI_COMM_WORLD_RANK = 0 ] && echo {flags[0]} || echo {flags[1]})")
+    assert ended.code == ExitCode.CONFIGURATION, ended.err
+    assert ended.err.count("error: ") == 1
+    host = socket.gethostname()
+    assert ended.error == f"error: rank 1 on host {host} does not have the settings of rank 0 on host {host}: {what}"
+    assert not any(line.startswith(("plan ", "step=")) for line in ended.lines)
+    assert seconds < SECONDS
 
 
 def test_a_batch_larger_than_the_dataset_is_refused(trainer: Trainer, tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ class TestMetrics:
         "line",
         [b"\xff\xfe", b"\0" * 500, b"7", b'"a"', b"[]", b"{}", b'{"kind": "train"}', b'{"step": 2}', b'{"kind": 1, "step": 2}',
          b'{"kind": "train", "step": "2"}', b'{"kind": "train", "step": true}', b"[" * 100_000, b'{"kind": "train", "step": 1e400}',
-         b'{"kind": "train", "step": ' + b"9" * 5000 + b"}"],
+         b'{"kind": "train", "step": ' + b"9" * 5000 + b"}", b'{"kind": "train", "step": -1}',
+         b'{"kind": "train", "step": 9223372036854775808}', b'{"kind": "train", "step": -1e3}'],
     )  # fmt: skip
     def test_an_illegible_line_is_dropped_aloud(self, folder: OutputFolder, line: bytes, capsys: pytest.CaptureFixture[str]) -> None:
         assert kept(folder, LINES[0].encode() + b"\n" + line + b"\n" + LINES[2].encode() + b"\n") == [1, 3]

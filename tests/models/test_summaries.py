@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from common.data.records import frame
 from common.summaries import Summaries
 
 
@@ -75,3 +78,38 @@ def test_what_another_tool_writes_there_stays(tmp_path: Path) -> None:
     writer.close()
     write(tmp_path, records(1), 2)
     assert points(tmp_path) == once(1, 2) | {"mine/figure": Counter([9])}
+
+
+@pytest.mark.parametrize("name", ["events.out.tfevents.1.host", "events.out.tfevents.9999999999.host"])
+def test_files_that_are_not_ours_are_not_touched(tmp_path: Path, name: str) -> None:
+    """Whatever has the name of an event file: text, other records, a graph and no figures."""
+    from tensorflow.core.util.event_pb2 import Event
+
+    version = frame(Event(file_version="brain.Event:2").SerializeToString())
+    for content in (
+        b"notes of mine, no records\n",
+        version + frame(b"\xff\xff not an event"),
+        version + frame(Event(step=3, graph_def=b"graph").SerializeToString()),
+    ):
+        write(tmp_path, [], 1, 2)
+        (tmp_path / name).write_bytes(content)
+        write(tmp_path, records(1), 2)
+        assert (tmp_path / name).read_bytes() == content
+        (tmp_path / name).unlink()
+        assert points(tmp_path) == once(1, 2)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(), lambda inner: st.lists(inner, max_size=2), max_leaves=3
+)
+LINE = st.dictionaries(st.text(st.characters(), max_size=3), JSON | st.text(st.characters(), max_size=3), max_size=4)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(line=LINE, kind=st.text(st.characters(), max_size=3) | st.just("train"), step=st.integers(0, 2**63 - 1))
+def test_whatever_a_record_holds_the_others_are_there(tmp_path: Path, line: dict[str, Any], kind: str, step: int) -> None:
+    for left in tmp_path.iterdir():
+        left.unlink()
+    write(tmp_path, [*records(1), {**line, "kind": kind, "step": step}], 2)
+    found = points(tmp_path)
+    assert found["train/loss"] >= Counter([1, 2]) and found["train/lr"] >= Counter([1, 2])

@@ -23,7 +23,7 @@ _OVERRIDES: Final = "OVERRIDES"
 _FORM: Final = 'a setting is `name: type = setting(DEFAULT, "help", …)` with type str, int, float or bool, and literals'
 _PRESET_FORM: Final = f'a preset is a docstring and `{_OVERRIDES} = {{"setting": value, …}}` with literals'
 # The arguments of `setting(…)`.
-ARGUMENTS: Final = frozenset({*source.POSITIONAL, "choices", "minimum", "above", "below", "resume"})
+ARGUMENTS: Final = frozenset({*source.POSITIONAL, "choices", "minimum", "above", "below", "resume", "per_rank"})
 LIST_HINT: Final = "`mlops-launch check OVERLAY --settings` lists them"
 _OF_A_MODEL: Final = re.compile(r"models/[^/]+/settings\.py")
 _SCRIPT_END: Final = re.compile(r"main\.py[\"']?(?P<flags>.*)$", re.MULTILINE)
