@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,9 +15,9 @@ import numpy as np
 from common.data import records
 from common.data.identity import Identity, content_checksum, looked_at
 from common.data.index import SCAN_THREADS, indexed, scan_files
-from common.data.manifest import IMAGENET_MEAN, IMAGENET_STD, MANIFEST_FILE, Color, Shard, load
+from common.data.manifest import IMAGENET_MEAN, IMAGENET_STD, MANIFEST_FILE, Color, Manifest, Shard, load
 from common.data.names import some_of
-from common.data.shards import find_shards
+from common.data.shards import find_shards, is_record_file
 from common.data.split import Example, Split
 from common.errors import TrainingError
 from mlops_launch.contract import NO_DATA_HINT, ExitCode
@@ -142,8 +144,7 @@ def open_dataset(
     for what, given, found in (("classes", classes, len(manifest.classes)), ("label_offset", label_offset, manifest.label_offset)):
         if given is not None and given != found:
             raise TrainingError(f"{what} {given} contradicts the dataset's manifest: {found}", f"leave {what} out", ExitCode.CONFIGURATION)
-    if manifest.damaged:
-        log(f"images that libjpeg complains of without their name, {len(manifest.damaged)}: {some_of(manifest.damaged)}")
+    _tell(folder, manifest, log)
     lengths = indexed(folder, manifest, log)
     shards = {split: parts for split, parts in manifest.splits.items() if parts}
     identity = Identity(
@@ -159,6 +160,16 @@ def open_dataset(
         split: Split(folder, [shard.name for shard in parts], [lengths[shard.name] for shard in parts]) for split, parts in shards.items()
     }
     return Dataset(folder, identity, splits, records.Files())
+
+
+def _tell(folder: Path, manifest: Manifest, log: Callable[[str], None]) -> None:
+    """Log what a person may not expect of a dataset with a manifest."""
+    if manifest.damaged:
+        log(f"images that libjpeg complains of without their name, {len(manifest.damaged)}: {some_of(manifest.damaged)}")
+    known = {shard.name for shards in manifest.splits.values() for shard in shards}
+    with contextlib.suppress(OSError):  # the files of the manifest can be read in a folder that cannot be listed
+        if others := sorted(name for name in os.listdir(folder) if is_record_file(name) and name not in known):
+            log(f"not used, record files that are not in the manifest, {len(others)}: {some_of(others)}")
 
 
 def _open_foreign(folder: Path, classes: int | None, label_offset: int, log: Callable[[str], None]) -> Dataset:

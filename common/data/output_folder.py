@@ -9,7 +9,7 @@ from common.data.journal import Journal
 from common.data.listing import SYSTEM_FOLDERS
 from common.data.manifest import INDEX_FILE, JOURNAL_FILE, MANIFEST_FILE, Manifest, loads
 from common.data.names import some_of
-from common.data.shards import PREFIXES
+from common.data.shards import is_record_file
 from common.errors import TrainingError
 from common.files import partial_of
 from mlops_launch.contract import ExitCode
@@ -67,8 +67,7 @@ def look(output: Path) -> Found:
 
 
 def _is_in_the_way(name: str) -> bool:
-    prefixes = [prefix for of_split in PREFIXES.values() for prefix in of_split]
-    return name in (MANIFEST_FILE, INDEX_FILE, JOURNAL_FILE) or any(name.startswith(f"{prefix}-") for prefix in prefixes)
+    return name in (MANIFEST_FILE, INDEX_FILE, JOURNAL_FILE) or is_record_file(name)
 
 
 def _manifest(output: Path) -> Manifest | None:

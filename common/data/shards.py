@@ -58,6 +58,15 @@ def find_shards(folder: Path, log: Callable[[str], None]) -> dict[str, list[str]
     return found
 
 
+def is_record_file(name: str) -> bool:
+    """Return whether a file is called as record files are.
+
+    >>> is_record_file("val-00000-of-00001"), is_record_file("trains.txt")
+    (True, False)
+    """
+    return any(name.startswith(f"{prefix}-") for prefixes in PREFIXES.values() for prefix in prefixes)
+
+
 def _complete(folder: Path, files: list[str]) -> list[str]:
     """Return a split's files in the order of their numbers, where each is there once and holds something."""
     files = _in_order(folder, files)

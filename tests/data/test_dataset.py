@@ -216,6 +216,16 @@ def test_a_manifest_of_another_program_beside_foreign_records_is_named(foreign: 
     assert lines[0] == f"not used, a manifest of another program: {foreign / 'manifest.json'}"
 
 
+@pytest.mark.parametrize("name", ["train-00003-of-00004", "train-extra", "validation-00009-of-00010", "val-0"])
+def test_record_files_that_are_not_the_manifests_are_named(ours: Path, name: str) -> None:
+    (ours / "notes.txt").write_text("mine")
+    (ours / name).write_bytes((ours / "train-00000-of-00003").read_bytes())
+    lines: list[str] = []
+    dataset = open_dataset(ours, log=lines.append)
+    assert lines == [f"not used, record files that are not in the manifest, 1: {name}"]
+    assert dataset.images("train") == 54
+
+
 @pytest.mark.parametrize("classes", [0, 1])
 def test_one_class_cannot_be_told_apart(foreign: Path, classes: int) -> None:
     assert failure(foreign, classes=classes) == (f"a classifier needs two classes: {classes}", ExitCode.CONFIGURATION)
