@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,7 +56,8 @@ def _without_noise() -> Iterator[None]:
     """Hold back what is written to file descriptor 2 meanwhile, then hand on all of it but the noise."""
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    # In memory: a container may have no folder that can be written.
+    with open(os.memfd_create("stderr"), "w+b") as held:
         os.dup2(held.fileno(), 2)
         try:
             yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -23,7 +22,8 @@ def complaints(work: Callable[[], T]) -> tuple[T, list[str]]:
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with tempfile.TemporaryFile() as caught:
+        # In memory: a container may have no folder that can be written.
+        with open(os.memfd_create("stderr"), "w+b") as caught:
             os.dup2(caught.fileno(), 2)
             try:
                 result = work()

@@ -73,10 +73,13 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def fail(error: TrainingError, comm: Comm) -> int:
     """Say what is wrong and end every rank with the error's code."""
+    where = ""
     if comm.rank != 0:
         # The same error usually meets every rank: give rank 0 the time to say it once, for all.
         time.sleep(1)
-    talk(f"error: {error}")
+        # Rank 0 is still there: this error is one rank's own, and its host must be known.
+        where = "" if error.message.startswith("rank ") else f"rank {comm.rank} on host {comm.hosts[comm.rank]}: "
+    talk(f"error: {where}{error}")
     if comm.size > 1:
         # Horovod: the others wait for this rank in a collective; without an abort they would wait forever.
         comm.abort(error.code)

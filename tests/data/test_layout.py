@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections import Counter
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.data.image_folder import image_folder
+from common.data.listing import Notes
+from common.data.names import printable
 from common.data.source import BrokenImage
 from common.errors import TrainingError
 from mlops_launch.contract import ExitCode
@@ -301,3 +304,46 @@ def test_what_may_not_be_read_is_an_error_that_names_the_user() -> None:
         finally:
             os.seteuid(os.getuid())
             (closed / "b").chmod(0o755)
+
+
+NAMES = ["train", "Train", "val", "Validation", "test", "a", "b", "A", "c d", ".hidden", "__MACOSX", "dev", "images", "caf\udce9", "0.jpg"]
+FOLDERS = st.lists(st.sampled_from(NAMES), max_size=3).map("/".join)
+FILES = st.sampled_from(["0.jpg", "1.PNG", ".DS_Store", "Thumbs.db", "labels.csv", "new\nline.jpg", "noext", "._0.jpg"])
+TARGETS = st.sampled_from(["..", "self", "/nowhere", "../a", "../b", "../../a/0.jpg", "a"])
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    files=st.lists(st.tuples(FOLDERS, FILES), min_size=1, max_size=12),
+    links=st.lists(st.tuples(FOLDERS, st.sampled_from(["a", "b", "self", "x.jpg"]), TARGETS), max_size=2),
+    fraction=st.sampled_from([None, 0.0, 0.5]),
+)
+def test_every_file_of_any_source_is_used_or_named_or_the_source_is_refused(
+    files: list[tuple[str, str]], links: list[tuple[str, str, str]], fraction: float | None
+) -> None:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        noted: set[Path] = set()
+        add = Notes.add
+        patch.setattr(Notes, "add", lambda notes, reason, path: (noted.add(path), add(notes, reason, path))[1])
+        base = Path(name)
+        for folder, file in files:
+            with contextlib.suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+                (base / folder).mkdir(parents=True, exist_ok=True)
+                (base / folder / file).write_bytes(os.fsencode(f"{folder} {file}"))
+        for folder, link, target in links:
+            if (base / folder).is_dir() and not os.path.lexists(base / folder / link):
+                (base / folder / link).symlink_to(target)
+        try:
+            content = image_folder(base, fraction=fraction, label_offset=0, shards=None, threads=1, log=lambda line: None).read()
+        except TrainingError as error:
+            assert error.code in (ExitCode.BAD_DATA, ExitCode.NO_DATA, ExitCode.USAGE)
+            assert "\n" not in error.message
+            return
+        used = {item.name: content.classes[item.label] for items in content.splits.values() for item in items}
+        for at, _, names in os.walk(base):
+            for file in names:
+                path = Path(at, file)
+                assert printable(path) in used or not noted.isdisjoint({path, *path.parents}), path
+        for path, of_class in used.items():
+            # The class is the folder's name, right below the source or below a split.
+            assert printable(of_class) in Path(path).relative_to(base).parts[:2]

@@ -91,6 +91,21 @@ def test_ranks_with_different_settings_end_with_78_and_the_names_of_host_and_set
     assert seconds < SECONDS
 
 
+def test_what_one_rank_alone_cannot_read_is_told_with_its_host(trainer: Trainer, tmp_path: Path) -> None:
+    """Damaged behind its headers and footers, which is all that is compared before the first step."""
+    for rank in (0, 1):
+        shutil.copytree(trainer.dataset, tmp_path / f"data{rank}")
+    path = tmp_path / "data1" / "train-00002-of-00004"
+    data, at = bytearray(path.read_bytes()), 0
+    for length in scan(path).lengths:
+        data[at + HEADER] ^= 1
+        at += HEADER + int(length) + FOOTER
+    path.write_bytes(data)
+    ended, _ = run_apart(trainer, tmp_path, "horovod")
+    assert ended.code == ExitCode.BAD_DATA, ended.err
+    assert ended.error.startswith(f"error: rank 1 on host {socket.gethostname()}: `{path}` is damaged, wrong checksum: record ")
+
+
 def test_a_batch_larger_than_the_dataset_is_refused(trainer: Trainer, tmp_path: Path) -> None:
     ended = trainer.run(tmp_path / "run", *TINY, "--global-batch", "4096")
     assert (ended.code, ended.error) == (
