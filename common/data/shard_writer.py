@@ -73,7 +73,8 @@ def write_shard(
 
     Raises TrainingError (BAD_DATA) for a broken image without `skip_broken`.
     """
-    digest, sizes, encodings, labels = hashlib.sha256(), [], set(), set()
+    digest, encodings, labels = hashlib.sha256(), set(), set()
+    sizes: list[tuple[int, int]] = []
     skipped: list[str] = []
     damaged: list[str] = []
 
