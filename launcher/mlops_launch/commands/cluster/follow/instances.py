@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mlops_launch.clients.cluster import Cluster
-from mlops_launch.clients.refusals import ApiError
 from mlops_launch.commands.cluster.follow.container import ENDED, GONE, REPLACED, RUNNING, UNKNOWN
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.log.pieces import Mark
 from mlops_launch.errors import LauncherError
-
-FORBIDDEN = 403
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,13 @@ class Instance:
         """
         if not facts.starts_again(self.pod):
             return self.state(seen())
+        path, name = cluster.path(*facts.POD, None, self.pod["metadata"]["namespace"]), facts.name_of(self.pod)
         try:
-            return self.state(cluster.patient(0).find(cluster.path(*facts.POD, facts.name_of(self.pod), self.pod["metadata"]["namespace"])))
-        except ApiError as error:
-            return self.state(seen()) if error.status == FORBIDDEN else UNKNOWN
+            # Listed: whoever may watch pods may do that. A refusal is one of a server that has just started.
+            found = cluster.patient(0).get(path, fieldSelector=f"metadata.name={name}")["items"]
         except LauncherError:
             return UNKNOWN
+        return self.state(found[0] if found else None)
 
 
 @dataclass(frozen=True)
