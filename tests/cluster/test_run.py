@@ -167,6 +167,26 @@ def test_an_evicted_worker_is_named(call: Call, world: World, folder: Path) -> N
     assert record["exit_code"] == 255
 
 
+def test_a_worker_evicted_for_what_it_wrote_is_not_tried_again_though_its_own_status_comes_too_late(
+    call: Call, world: World, folder: Path
+) -> None:
+    """The ranks hear of it first and end the run; the operator deletes the worker before the kubelet has marked it."""
+    said = 'Usage of EmptyDir volume "tmp" exceeds the limit "1Gi". '
+
+    def evict() -> None:
+        world.api.event(world.api.get("Pod", "resnet50v1-5-worker-1") or {}, "Evicted", said)
+        launcher = next(running for running in world.kubelet.running.values() if world.kubelet.is_main(running.pod))
+        world.kubelet.exit(launcher, 143)
+
+    world.kubelet.scripts = [ENDLESS]
+    world.host.after(20, evict)
+    ended = call("run", MULTI, "--retries", "2")
+    reason = f"pod resnet50v1-5-worker-1: Evicted: {said.strip()}"
+    [record] = archived(folder)
+    assert (ended.exit_code, record["exit_code"], record["reason"]) == (143, 143, reason)
+    assert f"\nreason: {reason}\n\nhint: raise the emptyDir's sizeLimit" in ended.stderr
+
+
 def test_an_evicted_pod_says_so(call: Call, world: World, folder: Path) -> None:
     world.kubelet.scripts = [ENDLESS]
     world.host.after(20, lambda: world.kubelet.evict(world.api.all("Pod")[0]))

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import Call, Ended, archived
+from tests.cluster.conftest import Call, Ended, archived, run_folders
 from tests.cluster.sim import words
+from tests.cluster.sim.logs import ContainerLog
 from tests.cluster.sim.scripts import LINES
 from tests.cluster.sim.world import MULTI, SINGLE, World
 
@@ -99,27 +100,49 @@ def failing_init(pod: Json) -> Json:
     return failed(pod, initContainerStatuses=[{"name": "setup", "state": {"terminated": state}}])
 
 
+def failing_worker(pod: Json) -> Json:
+    state = {"exitCode": 1, "reason": "Error", "startedAt": "2026-01-01T00:00:00Z"}
+    return failed(pod, containerStatuses=[{"name": pod["spec"]["containers"][0]["name"], "state": {"terminated": state}}])
+
+
+def unknown(pod: Json) -> Json:
+    return failed(pod, reason="Hiccups", message="three of them")
+
+
 def too_much(pod: Json) -> Json:
     return failed(pod, reason="Evicted", message='Usage of EmptyDir volume "shm" exceeds the limit "1Gi". ')
 
 
-@BOTH
+FINAL = [
+    (wrong_command, 'the command of pod {} is not in its image: StartError: exec: "python33": executable file', "correct command"),
+    (failing_init, "init container setup of pod {} ended with exit code 3: Error", "`{}/pods/{}.setup.log` says why"),
+    (failing_worker, "worker {} ended with exit code 1: Error", "`{}/pods/{}.log` says why"),
+    (unknown, "pod {} has failed: Hiccups: three of them", "`{}/events.jsonl` says more"),
+    (too_much, "pod {} was evicted: it wrote more than a volume's limit: Evicted: Usage of EmptyDir", "raise the emptyDir's sizeLimit"),
+]
+
+
 @pytest.mark.parametrize(
-    ("status", "text", "hint"),
-    [
-        (wrong_command, 'the command of pod {} is not in its image: StartError: exec: "python33": executable file', "correct command"),
-        (failing_init, "init container setup of pod {} ended with exit code 3: Error", "`kubectl logs {} -c setup` says why"),
-        (too_much, "pod {} was evicted: it wrote more than a volume's limit: Evicted: Usage of EmptyDir", "raise the emptyDir's sizeLimit"),
-    ],
-)  # fmt: skip
+    ("overlay", "status", "text", "hint"),
+    [(overlay, *row) for row in FINAL for overlay in (MULTI, SINGLE) if overlay == MULTI or row[0] is not failing_worker],
+)
 def test_what_no_waiting_and_no_other_try_heals_ends_at_once(
     call: Call, world: World, folder: Path, overlay: str, status: Any, text: str, hint: str
 ) -> None:
-    world.kubelet.stays = status
+    def stays(pod: Json) -> Json:
+        log = world.api.logs[pod["metadata"]["uid"]] = ContainerLog(world.host, ended=True)
+        log.write("it cannot work")
+        return dict(status(pod))
+
+    world.kubelet.stays = stays
     ended = run(call, overlay)
     assert (ended.exit_code, "not started within" in ended.stderr) == (125, False), ended.stderr
     assert f"Error: {text.format(pod_of(overlay))}" in ended.stderr
-    assert f"\n\nhint: {hint.format(pod_of(overlay))}" in ended.stderr
+    (archive,) = run_folders(folder, name_of(overlay))
+    # The pods are gone then: what kubectl would have shown of them is in the archive.
+    assert f"\n\nhint: {hint.format(archive.relative_to(folder), pod_of(overlay))}" in ended.stderr
+    log = archive / "pods" / f"{pod_of(overlay)}{'.setup' if status is failing_init else ''}.log"
+    assert [log.read_text()] == ["it cannot work\n"] if status in (failing_init, failing_worker) else not log.exists()
     assert [record["exit_code"] for record in archived(folder, name_of(overlay))] == [125]
     assert world.names("Pod", "MPIJob") == []
 

@@ -5,12 +5,17 @@ The network is the small one; everything else is as in `make demo`.
 
 import json
 import os
+import re
+import shutil
 import signal
+import socket
+from pathlib import Path
 
 import pytest
 
 from mlops_launch.contract import ExitCode, parse_fields
 from tests.local.conftest import REPOSITORY
+from tests.manifests.tools import edit
 
 OVERLAYS = REPOSITORY / "quickstart" / "k8s" / "mlops"
 OVERLAY = OVERLAYS / "multi-node"
@@ -88,6 +93,33 @@ def test_asked_to_stop_it_saves_exits_with_143_and_goes_on_from_there(start, out
     again = start()
     assert int(parse_fields(again.wait_for_line(r"^resume ", 90))["step"]) == done
     require_the_same_end(again, output)
+
+
+def test_a_stopped_rank_is_named_and_one_interrupt_ends_the_run(run_local, digits, output, tmp_path):
+    package = tmp_path / "package"
+    for name in ("common", "models", "quickstart"):
+        shutil.copytree(REPOSITORY / name, package / name)
+    # In a tenth of the time.
+    edit(package / "common" / "stall.py", "LIMIT_S: Final = 60.0", "LIMIT_S: Final = 6.0")
+    edit(package / "common" / "entrypoint" / "launcher.py", "GRACE_S = 120.0", "GRACE_S = 12.0")
+    settings = [word for name, value in (SETTINGS | {"MLOPS_EPOCHS": "1000"}).items() for word in ("--env", f"{name}={value}")]
+    run = run_local(package / OVERLAY.relative_to(REPOSITORY), "--mount", f"datasets={digits}", *settings)
+    run.wait_for_line(r"^step=15/", 90)
+    # The one that speaks for all and saves.
+    os.kill(next(pid for pid in run.pids("rank") if "OMPI_COMM_WORLD_RANK=0\0" in environment_of(pid)), signal.SIGSTOP)
+    named = run.wait_for_line(r"^warning: no step has ended for .*\(stopped\)", 30)
+    done, host = trained_steps(output)[-1], socket.gethostname()
+    ranks = re.escape(f"0:{host} (stopped), 1:{host}")
+    assert re.fullmatch(rf"warning: no step has ended for \d+ s, the last was {done}; ranks: {ranks}", named), done
+    run.signal(signal.SIGINT)
+    assert run.wait(30) == ExitCode.KILLED
+    assert "Warning: still running 12 s after it was asked to stop: killed" in run.lines
+    assert run.processes() == []
+    assert run.result()["stopped_by"] == "signal"
+
+
+def environment_of(pid):
+    return Path(f"/proc/{pid}/environ").read_text()
 
 
 @pytest.mark.parametrize(("overlay", "ranks"), [("multi-node", "2"), ("single-node", "1")])

@@ -6,9 +6,19 @@ from typing import Any
 
 import pytest
 
-from mlops_launch.core.kube.outcome import DELETED, MemoryKill, Outcome, advice, may_heal, may_hide_a_kill, memory_kill, memory_line
+from mlops_launch.core.kube.outcome import (
+    DELETED,
+    MemoryKill,
+    Outcome,
+    advice,
+    explained,
+    may_heal,
+    may_hide_a_kill,
+    memory_kill,
+    memory_line,
+)
 from mlops_launch.core.workload.state import outcome
-from tests.unit.objects import RUNNING, ended, job, pod
+from tests.unit.objects import RUNNING, ended, event, job, pod
 
 
 @pytest.mark.parametrize("code", [1, 66, 78, 137, 143, 255])
@@ -39,6 +49,28 @@ def test_a_launcher_that_is_gone_without_a_code_counts_as_a_lost_worker_with_the
     evicted = pod("launcher", "launcher", phase="Failed", reason="Evicted", message="The node was low on memory.")
     assert outcome(job(), job("Failed"), [evicted]) == Outcome(255, "pod launcher: Evicted: The node was low on memory.")
     assert outcome(job(), job("Failed"), []) == Outcome(255, "is Failed")
+
+
+OVERFULL = 'Usage of EmptyDir volume "tmp" exceeds the limit "1Mi". '
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Outcome(138), Outcome(138, f"pod worker-1: Evicted: {OVERFULL.strip()}")),
+        (Outcome(1), Outcome(255, f"pod worker-1: Evicted: {OVERFULL.strip()}")),
+        (Outcome(255, "is Failed"), Outcome(255, f"pod worker-1: Evicted: {OVERFULL.strip()}")),
+        (Outcome(143, "pod worker-1: EvictionByEvictionAPI"), Outcome(143, "pod worker-1: EvictionByEvictionAPI")),
+        (Outcome(143, DELETED), Outcome(143, DELETED)),
+        (Outcome(0), Outcome(0)),
+        (Outcome(66), Outcome(66)),
+    ],
+)
+def test_an_eviction_that_only_an_event_tells_explains_an_end_that_nothing_else_does(found: Outcome, expected: Outcome) -> None:
+    other = event(job(), "Evicted", "not of a pod")
+    events = [other, event(pod("worker-0", "worker"), "Killing", "Stopping"), event(pod("worker-1", "worker"), "Evicted", OVERFULL)]
+    assert explained(found, events) == expected
+    assert explained(found, events[:2]) == found
 
 
 def test_a_deleted_workload_ends_with_the_code_its_pod_had_or_as_interrupted() -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_launch.commands.cluster.follow.advice import of_deleted
+from mlops_launch.commands.runs.archive import ArchivedRun
 from mlops_launch.core.kube.causes import Cause
+from mlops_launch.core.kube.objects import with_log
 from mlops_launch.core.kube.words import scheduler
 from mlops_launch.core.printable import one_line
 from mlops_launch.core.workload.state import causes
 from tests.unit import waits
-from tests.unit.objects import job
+from tests.unit.objects import ended, job
 from tests.unit.waits import MATRIX, Shown, Wait
 
+Json = dict[str, Any]
 NO_ROOM = "no node has room"
 
 
@@ -31,6 +38,40 @@ def test_each_wait_is_told_by_its_cause_its_evidence_and_an_advice_that_fits(row
     assert one_line(" ".join(row.shown.words.split())).rstrip(". ") in cause.text
     assert row.advice in cause.hint
     assert (NO_ROOM in cause.text) == (row.number in ("A01", "A02", "A03", "A05"))
+
+
+@pytest.mark.parametrize("kept", [(), (f"{waits.WHO}.log",), (f"{waits.WHO}.setup.log",), (f"{waits.WHO}.main.log", f"{waits.WHO}.log")])
+def test_no_advice_sends_anybody_to_a_pod_that_the_run_has_deleted(tmp_path: Path, kept: Sequence[str]) -> None:
+    (tmp_path / "pods").mkdir()
+    for name in kept:
+        (tmp_path / "pods" / name).touch()
+    for row in MATRIX:
+        hint = first(row.shown).hint
+        found = of_deleted(hint, ArchivedRun(tmp_path))
+        assert "kubectl logs" not in found and f"describe pod {waits.WHO}" not in found
+        for file in re.findall(re.escape(str(tmp_path)) + "/([^`]*)", found):
+            assert file == "events.jsonl" or file.removeprefix("pods/") in kept, row.number
+        assert (found == hint) == ("kubectl logs" not in hint and "kubectl describe pod " not in hint), row.number
+
+
+@pytest.mark.parametrize(
+    ("statuses", "names"),
+    [
+        ({}, []),
+        ({"containerStatuses": [("main", {"waiting": {"reason": "ContainerCreating"}}, {})]}, []),
+        ({"containerStatuses": [("main", {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, {})]}, ["main"]),
+        ({"containerStatuses": [("main", {"waiting": {"reason": "CrashLoopBackOff"}}, ended(1))]}, ["main"]),
+        ({"containerStatuses": [("main", ended(128, "StartError"), {})]}, []),
+        ({"containerStatuses": [("sidecar", ended(1), {}), ("main", {}, {})]}, []),
+        ({"initContainerStatuses": [("one", ended(0), {}), ("two", ended(3), {}), ("three", {"waiting": {}}, {})]}, ["one", "two"]),
+    ],
+)
+def test_a_container_that_has_run_has_a_log(statuses: dict[str, list[tuple[str, Json, Json]]], names: list[str]) -> None:
+    status = {
+        field: [{"name": name, "state": state, "lastState": last} for name, state, last in found] for field, found in statuses.items()
+    }
+    one = waits.worker()
+    assert with_log({**one, "status": {**one["status"], "containerStatuses": [], **status}}) == names
 
 
 def test_the_matrix_is_whole() -> None:
@@ -50,15 +91,29 @@ def test_the_matrix_is_whole() -> None:
         ('waiting for ephemeral volume controller to create the persistentvolumeclaim "x"', ["claim"]),
         ('waiting for pods\'s pod group "x" to appear in scheduling queue', ["gang"]),
         ("waiting for scheduling gates: [kueue.x-k8s.io/topology]", ["gate"]),
+        ("1 node(s) had untolerated taint(s), 3 node(s) didn't satisfy plugin(s) [NodeAffinity]", ["taint"]),
+        ("1 Insufficient cpu, 3 node(s) didn't satisfy plugin(s) [VolumeBinding]", ["room"]),
+        ("3 node(s) didn't satisfy plugin(s) [NodeAffinity]", ["selector"]),
+        ("3 node(s) didn't satisfy plugin(s) [VolumeBinding]", ["volume place"]),
     ],
 )  # fmt: skip
 def test_a_message_of_several_parts_has_the_decisive_one_first(words: str, kinds: list[str]) -> None:
     assert [row.kind for row in scheduler.read(f"0/3 nodes are available: {words}. preemption: not eligible.").rows] == kinds
 
 
-def test_what_is_said_of_preemption_is_left_out() -> None:
-    cause = first(waits.scheduler("3 Insufficient cpu."))
-    assert cause.text == "no node has room for pod demo-worker-0: 0/3 nodes are available: 3 Insufficient cpu."
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("3 Insufficient cpu. preemption: 0/3 nodes are available: 3 No preemption victims found.", "3 Insufficient cpu."),
+        ("3 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 x.", "3 Insufficient cpu."),
+        ("pod has unbound immediate PersistentVolumeClaims. not found", "pod has unbound immediate PersistentVolumeClaims."),
+        ('persistentvolumeclaim "d" not found. not found', 'persistentvolumeclaim "d" not found.'),
+        ('persistentvolumeclaim "d" not found', 'persistentvolumeclaim "d" not found'),
+    ],
+)
+def test_what_is_said_of_preemption_is_left_out(message: str, told: str) -> None:
+    reading = scheduler.read(f"0/3 nodes are available: {message}")
+    assert (reading.told, len(reading.rows), reading.unknown) == (f"0/3 nodes are available: {told}", 1, [])
 
 
 def test_several_reasons_are_all_named() -> None:

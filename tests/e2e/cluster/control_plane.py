@@ -160,6 +160,8 @@ def _kubelet(settings: Settings) -> dict[str, object]:
         # How late a mounted Secret may change: JobSet waits for its certificate this way.
         "syncFrequency": "5s",
         "volumePluginDir": "/var/lib/kubelet/volume-plugins",
+        # How late a pod is evicted for what it has written to a volume.
+        "volumeStatsAggPeriod": "5s",
     }
 
 

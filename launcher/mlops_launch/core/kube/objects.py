@@ -145,6 +145,17 @@ def has_stopped(pod: Object) -> bool:
     return started_at(pod) is None or container_end(pod) is not None
 
 
+def with_log(pod: Object) -> list[str]:
+    """Return the names of the init containers and of the container that trains, as far as they have run and left a log."""
+    statuses = [*((pod.get("status") or {}).get("initContainerStatuses") or []), main_status(pod)]
+    return [str(status["name"]) for status in statuses if any(map(_has_run, (status.get("state"), status.get("lastState"))))]
+
+
+def _has_run(state: Object | None) -> bool:
+    ended = (state or {}).get("terminated")
+    return bool((state or {}).get("running") or ended and ended.get("reason") not in (*NOT_STARTED, LOST))
+
+
 def has_ended(pod: Object) -> bool:
     """Return whether nothing of the pod runs any more, or will."""
     end = container_end(pod)

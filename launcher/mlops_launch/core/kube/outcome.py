@@ -13,6 +13,7 @@ from mlops_launch.core.kube.objects import FAILED, SUCCEEDED, ContainerEnd, Obje
 from mlops_launch.core.kube.words.kubelet import OWN_LIMITS
 
 DELETED = "it was deleted"  # by somebody else: no other try
+EVICTED = "Evicted"  # the kubelet's word in a pod's status and in an event
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,27 @@ def outcome(item: Object | None, word: str | None, mains: Sequence[Object], pods
     if mains and end is None and not facts.has_ended(mains[-1]) and not mains[-1]["metadata"].get("deletionTimestamp"):
         return None  # marked as failed, because a worker was lost, and the main pod is still saving
     return Outcome(ExitCode.WORKER_LOST, _eviction(pods) or _message(item))
+
+
+def explained(found: Outcome, events: Sequence[Object]) -> Outcome:
+    """Return the outcome with the eviction that events alone may tell.
+
+    The kubelet says it in an event first. In the pod's status it says it when the containers have ended: after the ranks, and thereby
+    the run, or never, when the operator deletes the pod before.
+
+    Args:
+        found: what the objects say.
+        events: of the run's pods and of what created them.
+    """
+    is_told = found.reason is not None and (found.reason == DELETED or found.reason.startswith("pod "))
+    if is_told or not may_hide_a_kill(found.code):
+        return found
+    for event in events:
+        about = event["involvedObject"]
+        if about.get("kind") == facts.POD[1] and event.get("reason") == EVICTED:
+            reason = f"pod {about['name']}: {EVICTED}: {facts.message_of(event)}"
+            return Outcome(found.code if contract.is_retryable(found.code) else ExitCode.WORKER_LOST, reason)
+    return found
 
 
 def may_heal(reason: str | None) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from mlops_launch import contract
 from mlops_launch.clients.cluster import Cluster
 from mlops_launch.clients.process import Processes
+from mlops_launch.commands.cluster.follow.advice import of_deleted
 from mlops_launch.commands.cluster.follow.instances import Place
 from mlops_launch.commands.cluster.follow.restore import LogVolume
 from mlops_launch.commands.cluster.follow.startup import NotStarted
@@ -95,7 +96,7 @@ class Attempt:
             if error.again:
                 return self.record
             self.console.info(f"archive: {self.applied.run.folder}")
-            raise
+            raise NotStarted(error.message, of_deleted(error.hint or "", self.applied.run) or None) from error
         if follower.outcome is None:
             follower.leave()
             self._leave(delete_on_interrupt)

@@ -114,8 +114,8 @@ class TrainingFollower:
                 return
 
     def gather(self) -> None:
-        """Wait for the workers' last lines; write the events."""
-        self._workers.end(LINES_S)
+        """Wait for the workers' last lines, or keep what pods have said that never trained; write the events, which may explain the end."""
+        self._workers.end(LINES_S, () if self.main_pods else self._observer.pods, self._look)
         for pod, reason in self._workers.failures.items():
             self._console.warn(f"the log of pod {pod} is not whole in the archive: {reason}")
         workload, pods = self._observer.workload, self._observer.pods
@@ -123,7 +123,9 @@ class TrainingFollower:
         if workload is None:
             owner = {**owner, "metadata": {**owner["metadata"], "uid": self._observer.uid}}
         try:
-            self._run.write_events(related_events(self._cluster, self._namespace, owner, pods))
+            events = related_events(self._cluster, self._namespace, owner, pods)
+            self._run.write_events(events)
+            self.outcome = self.outcome and ends.explained(self.outcome, events)
         except LauncherError as error:
             self._console.warn(f"the events are not in the archive: {error.message}")
         self._observer.stop()

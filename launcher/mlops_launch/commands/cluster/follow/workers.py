@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster
-from mlops_launch.commands.cluster.follow.container import Container
+from mlops_launch.commands.cluster.follow.container import ENDED, GONE, Container
 from mlops_launch.commands.cluster.follow.follower import Follower
 from mlops_launch.commands.runs.archive import ArchivedRun
 from mlops_launch.core.kube import objects as facts
@@ -56,25 +56,44 @@ class WorkerLogs:
             if self._again and container.pod not in self._seen:
                 self._run.remove_pod_log(container.pod)
             self._seen.add(container.pod)
-            write = partial(self._write, container, uid, look)
+            write = partial(self._write, container, container.pod, partial(look, uid))
             self._threads[uid] = self._cluster.host.start_thread(f"log {container.pod}", write)
 
     def begin_try(self) -> None:
         """A main container has begun; where others were before it, the workers are the same ones."""
         self.memory_lines = []
 
-    def end(self, seconds: float) -> None:
-        """Wait that long for the logs' ends, then stop."""
+    def end(self, seconds: float, pods: Sequence[Object] = (), look: Callable[[str], str] = lambda uid: GONE) -> None:
+        """Wait that long for the logs' ends, then stop.
+
+        Args:
+            seconds: for all of them together.
+            pods: of a run that has not started: what their containers have said so far is kept too, since they are about to be deleted.
+            look: as above.
+        """
+        there = sorted((pod for pod in pods if look(facts.uid_of(pod)) != GONE), key=lambda pod: facts.phase(pod) != facts.FAILED)
+        # Of a worker that is followed, its thread has the log.
+        found = [
+            (pod, name)
+            for pod in there
+            for name in facts.with_log(pod)
+            if name != facts.container(pod) or facts.uid_of(pod) not in self._threads
+        ]
+        for pod, name in found[:MOST]:
+            container = Container(facts.name_of(pod), name, self._namespace)
+            log = log_name(container.pod, name, facts.container(pod))
+            write = partial(self._write, container, log, partial(_as_it_is, look, facts.uid_of(pod)))
+            self._threads[f"{facts.uid_of(pod)} {name}"] = self._cluster.host.start_thread(f"log {log}", write)
         until = self._cluster.host.monotonic() + seconds
         for thread in self._threads.values():
             thread.join(max(0.0, until - self._cluster.host.monotonic()))
         self._stop.set()
 
-    def _write(self, container: Container, uid: str, look: Callable[[str], str]) -> None:
+    def _write(self, container: Container, log: str, look: Callable[[], str]) -> None:
         reader = LineReader()
-        follower = Follower(self._cluster, container, partial(look, uid), self._stop, watch_rotation=False)
+        follower = Follower(self._cluster, container, look, self._stop, watch_rotation=False)
         try:
-            with self._run.open_pod_log(container.pod) as file:
+            with self._run.open_pod_log(log) as file:
                 for piece in follower.pieces():
                     match piece:
                         case bytes():
@@ -84,4 +103,14 @@ class WorkerLogs:
                             file.write(f"Warning: {gap_text(piece)}\n".encode())
         except Exception as error:  # not allowed, the disk is full, a defect of ours: the run is worth more
             reason = error.strerror if isinstance(error, OSError) else as_launcher_error(error).message
-            self.failures[container.pod] = str(reason)
+            self.failures[log] = str(reason)
+
+
+def log_name(pod: str, container: str, main: str) -> str:
+    """Return the name in the archive of a container's log; the one of the container that trains has its pod's."""
+    return pod if container == main else f"{pod}.{container}"
+
+
+def _as_it_is(look: Callable[[str], str], uid: str) -> str:
+    """Return a state by which what there is of a log is read, and nothing waited for."""
+    return GONE if look(uid) == GONE else ENDED

@@ -73,8 +73,9 @@ PARTS: Final = (
         for what in ("memory", "disk", "pid")
     ),
     Words(
+        # Kubernetes 1.36 does not name the taint: it may be the cluster's own on a node that is not ready.
         "untolerated taint", "taint", "nodes have a taint that pod {who} does not tolerate",
-        f"add a toleration {_PATCH}; `kubectl describe nodes` shows the taints",
+        f"add a toleration {_PATCH}; `kubectl describe nodes` shows the taints, also the one of a node that is not ready",
     ),
     Words(
         "had taint", "taint", "nodes have a taint that pod {who} does not tolerate",
@@ -137,10 +138,20 @@ PARTS: Final = (
         "pod affinity rules", "affinity", "no node has the pods that pod {who} must be beside", f"loosen podAffinity {_PATCH}",
     ),
     Words("persistentvolumeclaim", "claim", "pod {who} waits for its claim", _CLAIM),
+    Words(
+        "satisfy plugin(s) [VolumeBinding]", "volume place", "the volume of pod {who} can be used on nodes only that are not there",
+        f"{_VOLUME}, which names its nodes; are they up? `kubectl get nodes`",
+    ),
+    Words(
+        "satisfy plugin(s)", "selector", "pod {who} asks for a node by a name that no node has",
+        f"correct nodeName or affinity {_PATCH}; `kubectl get nodes` shows the names",
+    ),
 )  # fmt: skip
 
 _COUNT: Final = re.compile(r"^\d+/\d+ nodes are available: *")
-_PREEMPTION: Final = re.compile(r" *\b(?:preemption: |no new claims to deallocate, preemption: )")
+_PREEMPTION: Final = re.compile(r" *\b(?:preemption: |no new claims to deallocate, preemption: )|(?<=\.) not found$")
+# Nodes that were not looked at, since the pod or its volume names others: no cause while those others have one.
+_OTHERS: Final = "satisfy plugin(s)"
 # What a cluster's own nodes are closed with: no advice for a job that fits elsewhere.
 _OWN: Final = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
@@ -173,6 +184,7 @@ def read(message: str) -> Reading:
     parts = [part.strip() for part in _COUNT.sub("", before).rstrip(". ").split(", ")]
     found = {part: lookup(PARTS, part) for part in parts if part}
     rows = sorted({row for row in found.values() if row is not None}, key=PARTS.index)
+    rows = [row for row in rows if _OTHERS not in row.phrase] or rows
     own = {row for part, row in found.items() if row is not None and any(taint in part for taint in _OWN)}
     others = [row for row in rows if row not in own]
     return Reading([*others, *(row for row in rows if row in own)], before, [part for part, row in found.items() if row is None])
