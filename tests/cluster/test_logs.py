@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.conftest import Call, archived, run_folders
 from tests.cluster.sim.faults import strike
+from tests.cluster.sim.logs import LogSource
 from tests.cluster.sim.nodes import Script
 from tests.cluster.sim.scripts import ENDLESS, LINES, TRAINS
 from tests.cluster.sim.world import MULTI, SINGLE, World
@@ -118,6 +120,54 @@ def test_to_the_end_through_breaks_with_the_gap_that_a_rotation_tears(call: Call
     ended = call("logs", "-f", NAME, "-n", "team")
     assert ended.stdout.splitlines() == [LINES[0], *(f"line {n}" for n in range(40)), LINES[-1]]
     assert "Warning" not in ended.stderr
+
+
+@pytest.fixture
+def ended_job(call: Call, world: World, folder: Path) -> Call:
+    """A job of forty lines that has ended, and is nobody's in the archive."""
+    world.kubelet.scripts = [Script([(1.0, line) for line in [LINES[0], *(f"line {n}" for n in range(40)), LINES[-1]]])]
+    call("run", SINGLE, "--detach")
+    shutil.rmtree(folder / ".mlops")
+    world.host.run(60)
+    return call
+
+
+WHOLE = [LINES[0], *(f"line {n}" for n in range(40)), LINES[-1]]
+POD = f"{NAME}-training"
+
+
+@pytest.mark.parametrize("words", [(), ("-f",)])
+def test_a_log_that_has_ended_is_asked_for_once_and_without_timestamps(ended_job: Call, world: World, words: tuple[str, ...]) -> None:
+    ended = ended_job("logs", *words, POD, "-n", "team")
+    assert (ended.exit_code, ended.stdout.splitlines(), ended.stderr) == (0, WHOLE, "")
+    assert asked_for_logs(world) == [{"container": "training"}]
+
+
+@pytest.mark.parametrize("blow", ["streams break", "streams stall"])
+def test_a_log_that_has_ended_comes_once_through_a_break(ended_job: Call, world: World, blow: str) -> None:
+    """The answer breaks after some of its bytes, wherever that is."""
+    world.wire.cut = 40
+    take = LogSource.take
+
+    def take_and_break(source: LogSource) -> bytes:
+        found = take(source)
+        if source.query == {"container": "training"}:
+            strike(world, blow)
+            found = found[:333]
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LogSource, "take", take_and_break)
+        ended = ended_job("logs", "-f", POD, "-n", "team")
+    assert (ended.exit_code, ended.stdout.splitlines(), ended.stderr) == (0, WHOLE, "")
+    assert [query.get("timestamps") for query in asked_for_logs(world)] == [None, "true"]
+
+
+def test_a_log_that_has_ended_without_its_head_says_so(ended_job: Call, world: World) -> None:
+    world.kubelet.logs[0].begin = 20
+    ended = ended_job("logs", POD, "-n", "team")
+    assert ended.stdout.splitlines() == WHOLE[20:]
+    assert ended.stderr.count("the log's beginning may be missing, before") == 1
 
 
 def test_a_log_without_its_head_says_so(call: Call, world: World, folder: Path) -> None:

@@ -51,7 +51,7 @@ class LogSource:
     """
 
     def __init__(self, log: ContainerLog, query: dict[str, str]) -> None:
-        self.log = log
+        self.log, self.query = log, query
         self._stamps = query.get("timestamps") == "true"
         self._follow = query.get("follow") == "true"
         self._most = int(query["limitBytes"]) if "limitBytes" in query else None

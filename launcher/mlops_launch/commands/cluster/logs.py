@@ -10,6 +10,7 @@ from functools import partial
 from mlops_launch.clients.cluster import Cluster, Json
 from mlops_launch.clients.refusals import ApiError, Disconnected
 from mlops_launch.commands.cluster.follow.container import Container
+from mlops_launch.commands.cluster.follow.ended import EndedLog
 from mlops_launch.commands.cluster.follow.follower import Follower
 from mlops_launch.commands.cluster.follow.instances import Instance, instances
 from mlops_launch.commands.cluster.jobs import pods_of, workload_of
@@ -124,17 +125,32 @@ def _several(cluster: Cluster, pods: list[Object], asked: Asked) -> None:
 
 
 def _pieces(cluster: Cluster, pod: Object, asked: Asked) -> Iterator[Piece | Mark]:
-    run = instances([pod])[-1]
+    run, read = instances([pod])[-1], 0
+    if facts.has_ended(pod) and asked.since is None and asked.tail is None:
+        log = EndedLog(cluster, _container(run, asked))
+        if (yield from log.pieces()):
+            return
+        read = log.read
     follower = _follower(cluster, run, asked)
     if asked.tail == 0:
         follower.skip_now()
     if asked.follow:
-        yield from follower.pieces()
+        yield from _behind(read, follower.pieces())
     elif asked.tail != 0:
-        yield from follower.pieces_now()
+        yield from _behind(read, follower.pieces_now())
     while asked.follow and (following := _next(cluster, run)) is not None:
         run = following
         yield from _follower(cluster, run, replace(asked, tail=None)).pieces()
+
+
+def _behind(read: int, pieces: Iterator[Piece | Mark]) -> Iterator[Piece | Mark]:
+    """Yield what follows the first `read` bytes of a text; a gap at its beginning was told before them."""
+    told = read > 0
+    for piece in pieces:
+        if isinstance(piece, bytes) and read:
+            piece, read = piece[read:], max(0, read - len(piece))
+        if not (told and isinstance(piece, Gap) and piece.after is None) and piece != b"":
+            yield piece
 
 
 def _next(cluster: Cluster, run: Instance) -> Instance | None:
@@ -149,12 +165,15 @@ def _next(cluster: Cluster, run: Instance) -> Instance | None:
 
 
 def _follower(cluster: Cluster, run: Instance, asked: Asked) -> Follower:
+    return Follower(cluster, _container(run, asked), lambda: run.state(_find(cluster, run.pod)))
+
+
+def _container(run: Instance, asked: Asked) -> Container:
     pod = run.pod
     started = run.started if asked.since is None and asked.tail is None else None
     tail = None if asked.tail is None else max(1, asked.tail)  # of none, one: what follows it is found again
     again, namespace = facts.starts_again(pod), pod["metadata"]["namespace"]
-    container = Container(facts.name_of(pod), facts.container(pod), namespace, started, asked.since, restarts=again, tail=tail)
-    return Follower(cluster, container, lambda: run.state(_find(cluster, pod)))
+    return Container(facts.name_of(pod), facts.container(pod), namespace, started, asked.since, restarts=again, tail=tail)
 
 
 def _find(cluster: Cluster, pod: Object) -> Object | None:

@@ -41,22 +41,30 @@ class RotationWatch:
 
     def _run(self) -> None:
         while not self._ended.is_set():
-            head = self._head()
+            head = first_stamp(self._cluster, self._path, self._container)
             if head is not None:
                 if self._last not in (None, head):
                     self.heads.append(head)
                 self._last = head
             self._ended.wait(LOOK_S)
 
-    def _head(self) -> str | None:
-        try:
-            stream = self._cluster.open(self._path, container=self._container, timestamps="true", limitBytes=str(HEAD_BYTES))
-        except LauncherError:
-            return None
-        try:
-            stamp, space, _ = stream.read().decode(errors="replace").partition(" ")
-            return stamp if space and STAMP.match(f"{stamp} ".encode()) else None
-        except LauncherError:
-            return None
-        finally:
-            stream.close()
+
+def first_stamp(cluster: Cluster, path: str, container: str) -> str | None:
+    """Return the timestamp of the first line of a log; None when there is none, or the log cannot be had.
+
+    Args:
+        cluster: where.
+        path: of the pod's log.
+        container: its name.
+    """
+    try:
+        stream = cluster.open(path, container=container, timestamps="true", limitBytes=str(HEAD_BYTES))
+    except LauncherError:
+        return None
+    try:
+        stamp, space, _ = stream.read().decode(errors="replace").partition(" ")
+        return stamp if space and STAMP.match(f"{stamp} ".encode()) else None
+    except LauncherError:
+        return None
+    finally:
+        stream.close()
