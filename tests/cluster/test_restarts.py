@@ -13,6 +13,7 @@ from tests.cluster.sim.scripts import LINES
 from tests.cluster.sim.world import MULTI, SINGLE, World
 
 NAME = {SINGLE: "resnet50v1-5-training", MULTI: "resnet50v1-5"}
+COPY = "/outputs/resnet50v1-5-single-node/launcher.log"
 FIRST = [LINES[0], *(f"line {n} of 0" for n in range(8))]
 SECOND = [LINES[0], "line 0 of 1"]
 
@@ -48,18 +49,35 @@ def test_its_lines_come_once_through_breaks_around_its_start(call: Call, restart
     assert [record["gaps"] for record in archived(folder, NAME[SINGLE])] == [[]]
 
 
-def test_a_run_of_it_that_nobody_could_read_is_a_gap(call: Call, restarting: World, folder: Path) -> None:
-    """Two starts while the server is away: the log of the first run cannot be had any more."""
+@pytest.fixture
+def unread(restarting: World) -> World:
+    """It starts twice while the server is away: the log of its first run cannot be had any more."""
     restarting.times.back_off = 2.0
     away = restarting.wire.faults = Scheduled((Window(0.0, 8.0, "all", "no connection"),), ())
     restarting.host.after(8, lambda: away.begin(restarting))
     restarting.host.after(8, lambda: strike(restarting, "streams break"))
+    return restarting
+
+
+def test_a_run_of_it_that_nobody_could_read_is_a_gap(call: Call, unread: World, folder: Path) -> None:
     ended = call("run", SINGLE)
     lines = ended.stdout.splitlines()
     read = len(lines) - len(SECOND) - len(LINES)
     assert (ended.exit_code, lines) == (0, [*FIRST[:read], *SECOND, *LINES])
     assert 0 < read < len(FIRST)
     assert "the log's end may be missing, after" in ended.stderr
+
+
+def test_the_gap_is_filled_from_the_copy_of_all_its_runs(call: Call, unread: World, folder: Path) -> None:
+    runs = ["".join(f"{line}\n" for line in texts) for texts in (FIRST, SECOND, LINES)]
+    offsets = [0, len(runs[0]), len(runs[0]) + len(runs[1])]
+    starts = "".join(f"offset={offset} time={1767323050 + number} host={NAME[SINGLE]}\n" for number, offset in enumerate(offsets))
+    unread.programs.files = {COPY: "".join(runs).encode(), f"{COPY}.starts": starts.encode()}
+    ended = call("run", SINGLE)
+    assert ended.exit_code == 0
+    assert "the archived log is whole" in ended.stderr
+    assert (run_folders(folder, NAME[SINGLE])[0] / "training.log").read_text() == "".join(runs)
+    assert [record["gaps"] for record in archived(folder, NAME[SINGLE])] == [[]]
 
 
 def test_a_memory_kill_that_was_the_last_run_is_told(call: Call, restarting: World, folder: Path) -> None:

@@ -32,6 +32,14 @@ def test_a_container_is_known_by_its_host_and_its_start(host: str, started: int,
     assert part(STARTS, 40, host, datetime.fromtimestamp(started, timezone.utc)) == found
 
 
+@pytest.mark.parametrize(
+    ("host", "runs", "found"),
+    [("training", 1, Part(0, 10)), ("training", 2, Part(0, 25)), ("training", 3, None), ("job-launcher", 2, None)],
+)
+def test_the_runs_of_a_container_that_was_started_again_are_one_part(host: str, runs: int, found: Part | None) -> None:
+    assert part(STARTS, 40, host, datetime.fromtimestamp(0, timezone.utc), runs) == found
+
+
 @given(st.text() | st.lists(st.sampled_from(["offset=", "time=", "host=training", "0", "1", "9" * 30, "x", " ", "\n"])).map("".join))
 def test_a_damaged_list_of_starts_is_no_part_or_one_inside_the_copy(starts: str) -> None:
     found = part(starts, 40, "training", datetime.fromtimestamp(0, timezone.utc))

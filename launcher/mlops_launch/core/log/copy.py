@@ -26,20 +26,22 @@ class Part:
     end: int
 
 
-def part(starts: str, size: int, host: str, started: datetime) -> Part | None:
+def part(starts: str, size: int, host: str, started: datetime, runs: int = 1) -> Part | None:
     """Return what one container has written to the copy, or None when that is not known.
 
     Args:
         starts: the text of `launcher.log.starts`: `offset=BYTES time=UNIX_SECONDS host=NAME` a line, oldest first.
         size: of the copy, bytes.
         host: the pod's hostname.
-        started: when its container started.
+        started: when its container started, or its pod, where the container has started several times.
+        runs: how many times it has started.
     """
     begun = [start for line in starts.split("\n") if (start := _start(line)) is not None]
     for number, (offset, time, name) in enumerate(begun):
         if name == host and time >= started.timestamp():
-            end = begun[number + 1][0] if number + 1 < len(begun) else size
-            return Part(offset, end) if offset <= end <= size else None
+            mine = begun[number : number + runs]
+            end = begun[number + runs][0] if number + runs < len(begun) else size
+            return Part(offset, end) if len(mine) == runs and {one[2] for one in mine} == {host} and offset <= end <= size else None
     return None
 
 

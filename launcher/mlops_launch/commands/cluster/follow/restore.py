@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import BinaryIO, Final
 
@@ -132,7 +133,7 @@ class LogVolume:
             self._exec(reader, file, SIZE_AND_STARTS, self._copy)
             file.seek(0)
             size, _, starts = file.read().decode(errors="replace").partition("\n")
-        found = [logcopy.part(starts, int(size), facts.hostname_of(pod), moment(str(facts.started_at(pod)))) for pod in pods]
+        found = [logcopy.part(starts, int(size), facts.hostname_of(pod), _began(pod), facts.starts(pod)) for pod in pods]
         if None in found:
             raise LauncherError(f"the copy does not say what this run has written: {self._copy}.starts")
         return [part for part in found if part is not None]
@@ -155,3 +156,8 @@ def _exchange(run: ArchivedRun) -> int:
         raise LauncherError("the copy lacks lines that the archive has")
     run.whole_log.replace(run.log)
     return more
+
+
+def _began(pod: Object) -> datetime:
+    """Return the earliest time at which the container can have started for the first time."""
+    return moment(facts.start_of(pod, 0) or facts.created_at(pod))
