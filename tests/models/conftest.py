@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.models.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 MAIN = ROOT / "models" / "resnet50v1_5" / "main.py"
@@ -57,8 +60,8 @@ class Ended:
 class Trainer:
     """Starts the trainer as its own process, or as ranks of a real mpirun."""
 
-    def __init__(self, dataset: Path) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Path, forks: Forks) -> None:
+        self.dataset, self._forks = dataset, forks
 
     def command(self, flags: Sequence[str], ranks: int | None) -> list[str]:
         program = [sys.executable, str(MAIN), *flags]
@@ -68,13 +71,24 @@ class Trainer:
         return [mpirun, "-n", str(ranks), "--oversubscribe", "--bind-to", "none", *program]
 
     def environment(self, output: Path, extra: Mapping[str, str]) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLOPS_", "OMPI_", "PMIX_", "PRTE_"))}
         root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if os.geteuid() == 0 else {}
+        # As the overlay has it: a rank that waits leaves the cores to the others.
+        idle = {"OMPI_MCA_mpi_yield_when_idle": "1"}
         folders = {"DATASET_DIR": str(self.dataset), "OUTPUT_DIR": str(output), "PYTHONPATH": str(ROOT / "launcher")}
-        return kept | root | folders | dict(extra)
+        return without_ranks() | root | idle | folders | dict(extra)
 
     def run(self, output: Path, *flags: str, ranks: int | None = None, **extra: str) -> Ended:
-        """Run to the end."""
+        """Run to the end; a single process is forked from one that has imported TensorFlow."""
+        if ranks is not None:
+            return self.run_anew(output, *flags, ranks=ranks, **extra)
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            code = self._forks.run([str(MAIN), *flags], self.environment(output, extra), out, err, timeout=300)
+            out.seek(0)
+            err.seek(0)
+            return Ended(code, out.read(), err.read())
+
+    def run_anew(self, output: Path, *flags: str, ranks: int | None = None, **extra: str) -> Ended:
+        """Run to the end, as a user starts it."""
         ended = subprocess.run(self.command(flags, ranks), env=self.environment(output, extra), capture_output=True, text=True, timeout=300)
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
@@ -94,9 +108,15 @@ class Trainer:
         return Ended(process.returncode, "".join(lines) + out, err)
 
 
+def without_ranks() -> dict[str, str]:
+    """This process's environment, without what an mpirun or a training has put there."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("MLOPS_", "OMPI_", "PMIX_", "PRTE_"))}
+
+
 @pytest.fixture(scope="session")
-def trainer(digits: Path) -> Trainer:
-    return Trainer(digits)
+def trainer(digits: Path) -> Iterator[Trainer]:
+    with Forks(without_ranks() | {"PYTHONPATH": str(ROOT / "launcher")}) as forks:
+        yield Trainer(digits, forks)
 
 
 def newest_checkpoint(output: Path) -> dict[str, np.ndarray[Any, Any]]:

@@ -21,6 +21,17 @@ ONE_STEP = [
 ]  # fmt: skip
 
 
+# One step: the mean of the ranks' means is the mean over the whole batch, but for the odd image of 49.
+TINY_STEP = [*TINY, "--max-steps", "1", "--evaluation-epochs", "0"]
+
+
+@pytest.fixture(scope="module")
+def whole_batch_statistics(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    output = tmp_path_factory.mktemp("whole") / "run"
+    assert trainer.run(output, *TINY_STEP, "--comm", "single").code == 0
+    return newest_checkpoint(output)
+
+
 @pytest.fixture(scope="module")
 def whole_batch_gradient(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     output = tmp_path_factory.mktemp("whole") / "run"
@@ -87,13 +98,11 @@ def test_a_global_batch_that_ranks_cannot_share(trainer: Trainer, tmp_path: Path
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_moving_statistics_in_a_checkpoint_are_the_mean_over_ranks(trainer: Trainer, tmp_path: Path, library: str) -> None:
-    # One step: the mean of the ranks' means is the mean over the whole batch, but for the odd image of 49.
-    flags = [*TINY, "--max-steps", "1", "--evaluation-epochs", "0"]
-    assert trainer.run(tmp_path / "one", *flags, "--comm", "single").code == 0
-    assert trainer.run(tmp_path / "two", *flags, "--comm", library, ranks=2).code == 0
-    one, two = newest_checkpoint(tmp_path / "one"), newest_checkpoint(tmp_path / "two")
-    whole, averaged = one["statistics/stem/mean"], two["statistics/stem/mean"]
+def test_moving_statistics_in_a_checkpoint_are_the_mean_over_ranks(
+    trainer: Trainer, whole_batch_statistics: dict[str, np.ndarray], tmp_path: Path, library: str
+) -> None:
+    assert trainer.run(tmp_path / "run", *TINY_STEP, "--comm", library, ranks=2).code == 0
+    averaged, whole = newest_checkpoint(tmp_path / "run")["statistics/stem/mean"], whole_batch_statistics["statistics/stem/mean"]
     # 24/49 and 25/49 against a half each moves the mean by a fiftieth of the ranks' difference; one rank's own mean
     # differs by half of it.
     assert np.linalg.norm(averaged - whole) < 0.02 * np.linalg.norm(whole)

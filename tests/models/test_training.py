@@ -21,7 +21,7 @@ TRAIN_IMAGES, VALIDATION_IMAGES, STEPS = 1412, 385, 58
 def finished(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed, deterministic training of two epochs."""
     output = tmp_path_factory.mktemp("finished") / "run"
-    ended = trainer.run(output, *TINY, "--deterministic", "--summaries")
+    ended = trainer.run_anew(output, *TINY, "--deterministic", "--summaries")
     assert (ended.code, ended.err) == (0, "")
     (output / "stdout").write_text(ended.out)
     return output
