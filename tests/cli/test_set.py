@@ -246,7 +246,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(call: Call) -> None:
             SINGLE_NODE,
             ["--workers", "2"],
             2,
-            "Error: `--workers` needs an MPIJob, this overlay holds a: Pod\n\nhint: use the multi-node overlay\n",
+            "Error: `--workers` needs an MPIJob or JobSet, this overlay holds a: Pod\n\nhint: use the multi-node overlay\n",
         ),
         (
             MULTI_NODE,

@@ -18,6 +18,7 @@ from mlops_launch.core.overlay.settle import settle
 from mlops_launch.core.overlay.values import User
 from mlops_launch.core.settings.model import Package
 from mlops_launch.core.workload import kinds
+from mlops_launch.core.workload.contracts import Address, Member, torchrun
 from mlops_launch.core.workload.jobset import JobSet
 from tests.cluster.conftest import Call, archived, run_folders
 from tests.cluster.sim.jobset import KEY, JobSets
@@ -26,9 +27,9 @@ from tests.cluster.sim.scripts import ENDLESS, LINES, TRAINS, fails
 from tests.cluster.sim.world import GOLDEN, NAMESPACE, SINGLE, World
 
 Json = dict[str, Any]
-NAME = "all-reduce"
-OVERLAY = "quickstart/k8s/mlops/all-reduce"
-CHIEF = f"{NAME}-worker-0-0-bx2pq"
+NAME = "servers"
+OVERLAY = "quickstart/k8s/mlops/servers"
+SHIPPED = "quickstart/k8s/mlops/all-reduce"
 PATCH = f"""\
 apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
@@ -78,14 +79,9 @@ def rendered() -> list[Json]:
     return objects
 
 
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, JobSet()))
-
-
 @pytest.fixture
 def controller(world: World) -> JobSets:
-    world.kubelet.is_main = lambda pod: pod["metadata"]["name"].startswith(f"{NAME}-worker-0")  # type: ignore[method-assign]
+    world.kubelet.is_main = lambda pod: "-worker-0-" in pod["metadata"]["name"]  # type: ignore[method-assign]
     world.kubelet.worker = TRAINS
     for attempt in "bcd":
         world.kubelet.workers[f"{NAME}-server-0-0-{attempt}x2pq"] = SERVES
@@ -95,10 +91,12 @@ def controller(world: World) -> JobSets:
 @pytest.fixture
 def objects(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Json]:
     """What kubectl renders from the overlay; a test may change it."""
-    found = rendered()
+    found, others = rendered(), world.programs.run_together
 
     def run_together(*argvs: Sequence[str]) -> list[Completed]:
         version, built = argvs
+        if str(built[-1]) != OVERLAY:
+            return others(*argvs)
         asked = Completed(tuple(version), 0, json.dumps({"kustomizeVersion": "v5.8.0"}), "")
         return [asked, Completed(tuple(built), 0, yaml.safe_dump_all(found), "")]
 
@@ -169,7 +167,7 @@ def test_it_runs_is_followed_and_recorded_with_the_logs_of_all_roles(call: Call,
     assert log_of(folder, f"{NAME}-worker-1-0-bx2pq") == LINES
     assert log_of(folder, f"{NAME}-server-0-0-bx2pq") == ["server ready"]
     world.host.run(60)
-    assert [name for name in pods_of(world) if "server" in name] == []  # it has ended with the set
+    assert [name for name in pods_of(world) if "-server-" in name] == []  # it has ended with the set
 
 
 def test_its_end_is_not_its_chiefs_while_others_count(call: Call, overlay: str, world: World, folder: Path) -> None:
@@ -239,6 +237,48 @@ def test_it_is_shown_and_its_log_followed_when_it_was_left(call: Call, overlay: 
     assert call("logs", "-f", NAME).stdout.splitlines() == LINES
     rows = [line.split()[:5] for line in call("ls", "--cluster").stdout.splitlines()[1:]]
     assert rows == [[NAMESPACE, NAME, "JobSet", "succeeded", "0"]]
+
+
+def test_the_shipped_overlay_runs(call: Call, world: World, controller: JobSets, folder: Path) -> None:
+    ended = call("run", SHIPPED)
+    assert (ended.exit_code, ended.stdout.splitlines()) == (0, LINES), ended.stderr
+    pods = [pod for pod in world.api.all("Pod") if pod["metadata"]["name"].startswith("all-reduce-worker-")]
+    keys = {"RANK": "labels", "WORLD_SIZE": "labels", "MASTER_ADDR": "annotations"}
+    told = []
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
+        entries = {entry["name"]: entry for entry in pod["spec"]["containers"][0]["env"]}
+        paths = {name: entries[name]["valueFrom"]["fieldRef"]["fieldPath"] for name in keys}
+        told.append({name: pod["metadata"][part][paths[name].partition("['")[2].rstrip("']")] for name, part in keys.items()})
+        told[-1]["MASTER_PORT"] = entries["MASTER_PORT"]["value"]
+    # What the controller tells the pods is what the contract says, and what a local run is given.
+    group = {"worker": [Address(f"all-reduce-worker-{index}-0.all-reduce", 29500) for index in range(2)]}
+    wanted = [torchrun(group, Member("worker", index)) for index in range(2)]
+    assert told == [{name: value for name, value in each.items() if not name.startswith("LOCAL_")} for each in wanted]
+
+
+@pytest.mark.parametrize("where", ["archive", "cluster"])
+def test_the_log_of_one_pod_by_role_and_index(call: Call, overlay: str, world: World, where: str) -> None:
+    call("run", overlay)
+    place = ["-n", NAMESPACE] if where == "cluster" else []
+    assert call("logs", NAME, *place, "--role", "worker", "--index", "1").stdout.splitlines() == LINES
+    missing = call("logs", NAME, *place, "--role", "chief")
+    assert (missing.exit_code, missing.stderr.splitlines()[0]) == (
+        (1, "Error: no log of that role beside the run's own: chief")
+        if where == "archive"
+        else (2, f"Error: no role of that name in JobSet {NAME}: chief")
+    )
+
+
+def test_an_index_is_of_a_role(call: Call, overlay: str) -> None:
+    ended = call("logs", NAME, "--index", "1")
+    assert (ended.exit_code, ended.stderr) == (2, "Error: only with --role: --index\n\nhint: for instance `--role worker --index 1`\n")
+
+
+def test_the_logs_of_a_role_are_followed_each_line_with_its_pods_name(call: Call, overlay: str, world: World) -> None:
+    call("run", overlay, "--detach")
+    world.host.run(4)
+    lines = call("logs", NAME, "-n", NAMESPACE, "--role", "worker", "-f").stdout.splitlines()
+    assert sorted(lines) == sorted(f"{NAME}-worker-{index}-0-bx2pq: {line}" for index in range(2) for line in LINES)
 
 
 def test_the_logs_of_all_its_pods(call: Call, overlay: str, world: World) -> None:

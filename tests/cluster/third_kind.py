@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path as FilePath
 
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.path import Path
-from mlops_launch.core.workload.model import OneHost, Role, Workload, mapping
+from mlops_launch.core.workload.model import Here, OneHost, Role, Workload, mapping
 
 TEMPLATE = ("spec", "template")
 
@@ -46,6 +45,9 @@ class BatchJob:
 
     def role_of(self, pod: Object) -> str:
         return "Main"
+
+    def index_of(self, pod: Object) -> int:
+        return 0
 
     def owns(self, uid: str, pod: Object) -> bool:
         return uid in facts.owners(pod)
@@ -91,5 +93,5 @@ class BatchJob:
     def world(self, workload: Workload) -> int | None:
         return 1
 
-    def on_one_host(self, workload: Workload, scratch: FilePath, shared_memory: FilePath, is_root: bool) -> OneHost:
+    def on_one_host(self, workload: Workload, here: Here) -> OneHost:
         return OneHost()

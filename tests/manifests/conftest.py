@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.manifests.tools import MPI_OPERATOR, MULTI_NODE, SINGLE_NODE, Kustomize, Rendered, built_kustomize
+from tests.manifests.tools import ALL_REDUCE, JOBSET, MPI_OPERATOR, MULTI_NODE, SINGLE_NODE, Kustomize, Rendered, built_kustomize
 
 
 def find_go() -> str:
     go = shutil.which("go")
     if go is None:
         # CI has Go: there a missing one must not pass for a pass.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Go on PATH: it builds kustomize 5.4.2 and brings the MPIJob's schema")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "no Go on PATH: it builds kustomize 5.4.2 and brings the schemas of MPIJobs and JobSets"
+        )
     return go
 
 
@@ -35,7 +37,17 @@ def kustomize() -> Kustomize:
 @pytest.fixture(scope="session")
 def mpi_operator_module() -> Path:
     """The folder of mpi-operator's Go module."""
-    argv = [find_go(), "mod", "download", "-json", MPI_OPERATOR]
+    return module(MPI_OPERATOR)
+
+
+@pytest.fixture(scope="session")
+def jobset_module() -> Path:
+    """The folder of JobSet's Go module."""
+    return module(JOBSET)
+
+
+def module(name: str) -> Path:
+    argv = [find_go(), "mod", "download", "-json", name]
     finished = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=300)
     return Path(json.loads(finished.stdout)["Dir"])
 
@@ -48,3 +60,8 @@ def single_node(kubectl: Kustomize) -> Rendered:
 @pytest.fixture(scope="session")
 def multi_node(kubectl: Kustomize) -> Rendered:
     return kubectl.render(MULTI_NODE)
+
+
+@pytest.fixture(scope="session")
+def all_reduce(kubectl: Kustomize) -> Rendered:
+    return kubectl.render(ALL_REDUCE)

@@ -31,7 +31,7 @@ OFFLINE = [folder for folder in kustomizations() if folder not in NEEDS_NETWORK]
 
 
 def test_the_search_finds_the_overlays_and_what_a_platform_engineer_applies() -> None:
-    expected = {"quickstart/k8s/mlops/single-node", "quickstart/k8s/mlops/multi-node"}
+    expected = {f"quickstart/k8s/mlops/{mode}" for mode in ("single-node", "multi-node", "all-reduce")}
     expected |= {"k8s/gc", "k8s/rbac", "k8s/quota"} | {f"k8s/storage/{kind}" for kind in ("default", "nfs", "hostpath", "loader")}
     assert expected <= set(OFFLINE)
 

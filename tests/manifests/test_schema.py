@@ -1,6 +1,6 @@
 """Every rendered object against its schema, unknown fields refused.
 
-Core objects by the models of the Kubernetes client, MPIJobs by the operator's CRD.
+Core objects by the models of the Kubernetes client, MPIJobs and JobSets by their CRDs.
 """
 
 from __future__ import annotations
@@ -63,9 +63,17 @@ def closed(schema: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def mpi_job_schema(mpi_operator_module: Path) -> jsonschema.Draft7Validator:
-    text = (mpi_operator_module / "manifests" / "base" / "kubeflow.org_mpijobs.yaml").read_text(encoding="utf-8")
-    definition = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    (version,) = (v for v in definition["spec"]["versions"] if v["name"] == "v2beta1")
+    return validator(mpi_operator_module / "manifests" / "base" / "kubeflow.org_mpijobs.yaml", "v2beta1")
+
+
+@pytest.fixture(scope="module")
+def jobset_schema(jobset_module: Path) -> jsonschema.Draft7Validator:
+    return validator(jobset_module / "config" / "components" / "crd" / "bases" / "jobset.x-k8s.io_jobsets.yaml", "v1alpha2")
+
+
+def validator(path: Path, name: str) -> jsonschema.Draft7Validator:
+    definition = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    (version,) = (v for v in definition["spec"]["versions"] if v["name"] == name)
     schema = closed(version["schema"]["openAPIV3Schema"])
     # The CRD leaves metadata to the API server.
     schema["properties"]["metadata"] = {"type": "object"}
@@ -74,7 +82,7 @@ def mpi_job_schema(mpi_operator_module: Path) -> jsonschema.Draft7Validator:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_core_objects_are_valid(folder: str, kubectl: Kustomize) -> None:
-    objects = [o for o in kubectl.render(ROOT / folder).objects if o["kind"] != "MPIJob"]
+    objects = [o for o in kubectl.render(ROOT / folder).objects if o["kind"] not in ("MPIJob", "JobSet")]
     assert objects
     for manifest in objects:
         validate_core(manifest)
@@ -83,6 +91,14 @@ def test_core_objects_are_valid(folder: str, kubectl: Kustomize) -> None:
 def test_the_mpijob_is_valid(multi_node: Rendered, mpi_job_schema: jsonschema.Draft7Validator) -> None:
     errors = [f"{error.json_path}: {error.message}" for error in mpi_job_schema.iter_errors(multi_node.object("MPIJob"))]
     assert errors == []
+
+
+def test_the_jobset_is_valid(all_reduce: Rendered, jobset_schema: jsonschema.Draft7Validator) -> None:
+    job = all_reduce.object("JobSet")
+    assert [f"{error.json_path}: {error.message}" for error in jobset_schema.iter_errors(job)] == []
+    job = copy.deepcopy(job)
+    job["spec"]["replicatedJobs"][0]["replica"] = 1
+    assert len(list(jobset_schema.iter_errors(job))) == 1
 
 
 def test_the_schemas_refuse_a_misspelt_field(single_node: Rendered, kubectl: Kustomize, mpi_job_schema: jsonschema.Draft7Validator) -> None:

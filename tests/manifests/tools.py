@@ -17,11 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICKSTART = ROOT / "quickstart"
 OVERLAYS = QUICKSTART / "k8s" / "mlops"
 COMPONENTS = QUICKSTART / "common" / "tensorflow" / "k8s" / "mlops" / "components"
-SINGLE_NODE, MULTI_NODE = OVERLAYS / "single-node", OVERLAYS / "multi-node"
+SINGLE_NODE, MULTI_NODE, ALL_REDUCE = OVERLAYS / "single-node", OVERLAYS / "multi-node", OVERLAYS / "all-reduce"
 
 # The oldest kustomize that is tested is the one inside kubectl 1.31.
 KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.4.2"
 MPI_OPERATOR = "github.com/kubeflow/mpi-operator@v0.8.2"
+JOBSET = "sigs.k8s.io/jobset@v0.12.0"
 
 # Fetched from the network when they are rendered; tests/e2e renders them from the same version's files.
 NEEDS_NETWORK = {
@@ -114,13 +115,15 @@ def allowed(rendered: Rendered) -> set[tuple[str, str, str]]:
 
 
 def pod_specs(rendered: Rendered) -> dict[str, Object]:
-    """Return the pod specs of an overlay by role: Pod, or Launcher and Worker."""
+    """Return the pod specs of an overlay by role: Pod, Launcher and Worker, or those of a JobSet."""
     pods: dict[str, Object] = {}
     for manifest in rendered.objects:
         if manifest["kind"] == "Pod":
             pods["Pod"] = manifest["spec"]
         if manifest["kind"] == "MPIJob":
             pods |= {role: replica["template"]["spec"] for role, replica in manifest["spec"]["mpiReplicaSpecs"].items()}
+        if manifest["kind"] == "JobSet":
+            pods |= {role["name"]: role["template"]["spec"]["template"]["spec"] for role in manifest["spec"]["replicatedJobs"]}
     assert pods
     return pods
 
@@ -133,7 +136,7 @@ def container(pod: Object) -> Object:
 
 
 def environment(pod: Object) -> dict[str, Any]:
-    return {entry["name"]: entry["value"] for entry in container(pod)["env"]}
+    return {entry["name"]: entry.get("value") for entry in container(pod)["env"]}
 
 
 def resource(version: str, kind: str) -> tuple[str, str]:

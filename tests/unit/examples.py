@@ -13,6 +13,7 @@ from mlops_launch.core.rules.example import ENV, KUSTOMIZATION, RESOURCE, Exampl
 _KEY = re.compile(r"^\ufeff?#? ?(?:export )?(?P<key>[A-Za-z0-9_]+) ?=")
 _HEADS = {
     "multi-node": "apiVersion: kubeflow.org/v2beta1\nkind: MPIJob\nmetadata:\n  name: resnet50v1-5\n",
+    "all-reduce": "apiVersion: jobset.x-k8s.io/v1alpha2\nkind: JobSet\nmetadata:\n  name: all-reduce\n",
     "single-node": "apiVersion: v1\nkind: Pod\nmetadata:\n  name: resnet50v1-5-training\n",
 }
 

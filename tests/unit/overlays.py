@@ -21,7 +21,8 @@ from mlops_launch.core.workload.kinds import find_workload
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = ROOT / "quickstart/k8s/mlops"
 GOLDENS = ROOT / "tests/manifests/golden"
-PATCHES = {"multi-node": "mlops-job-patch.yaml", "single-node": "pod-patch.yaml"}
+PATCHES = {"multi-node": "mlops-job-patch.yaml", "single-node": "pod-patch.yaml", "all-reduce": "jobset-patch.yaml"}
+KINDS = {"multi-node": "MPIJob", "single-node": "Pod", "all-reduce": "JobSet"}
 PACKAGE = package_of(ROOT)
 
 Objects = dict[str, dict[str, Any]]
@@ -55,8 +56,8 @@ def rendered(mode: str, files: OverlayFiles) -> Objects:
     for found in objects:
         if found["metadata"]["name"].startswith("mlops-env"):
             found["data"] = values = dict(files.env_files["mlops.env"].values)
-    for role in ("Launcher", "Worker") if mode == "multi-node" else ("Pod",):
-        workload = next(found for found in objects if found["kind"] in ("MPIJob", "Pod"))
+    for role in ("Launcher", "Worker") if mode == "multi-node" else ("Worker",):
+        workload = next(found for found in objects if found["kind"] == KINDS[mode])
         container({workload["kind"]: workload}, role)["image"] = f"{values.get('REGISTRY')}/mlops-launch:{values.get('IMAGE_TAG')}"
     return {found["metadata"]["name"].rsplit("-", 1)[0] if found["kind"] == "ConfigMap" else found["kind"]: found for found in objects}
 
@@ -100,6 +101,9 @@ def pod(objects: Objects, role: str = "Worker") -> dict[str, Any]:
     """A role's pod spec among rendered objects."""
     if "Pod" in objects:
         return objects["Pod"]["spec"]
+    if "JobSet" in objects:
+        named = {found["name"]: found for found in objects["JobSet"]["spec"]["replicatedJobs"]}
+        return named[role.lower()]["template"]["spec"]["template"]["spec"]
     return objects["MPIJob"]["spec"]["mpiReplicaSpecs"][role]["template"]["spec"]
 
 

@@ -22,14 +22,14 @@ from tests.unit import (
     test_rules_users_and_numbers,
     test_rules_yaml,
 )
-from tests.unit.overlays import PACKAGE, ROOT, files_of, findings, rendered
+from tests.unit.overlays import KINDS, PACKAGE, ROOT, files_of, findings, rendered
 
 PAGE = ROOT / "docs/reference/rules.md"
 UPDATE = "mlops-launch check --rules --markdown > docs/reference/rules.md"
 MODULES = (test_rules_env, test_rules_mpi, test_rules_pods_and_names, test_rules_users_and_numbers, test_rules_yaml)
 
 
-@pytest.mark.parametrize("mode", ["multi-node", "single-node"])
+@pytest.mark.parametrize("mode", KINDS)
 def test_the_overlays_have_no_mistake(mode: str) -> None:
     assert findings(mode) == []
 
@@ -80,7 +80,7 @@ def test_a_finding_as_text_and_as_json() -> None:
     }
 
 
-FILES = {mode: files_of(mode) for mode in ("multi-node", "single-node")}
+FILES = {mode: files_of(mode) for mode in KINDS}
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
@@ -97,13 +97,13 @@ def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path, *(place for key, value in items for place in places(value, (*path, key)))]
 
 
-@pytest.mark.parametrize("mode", ["multi-node", "single-node"])
+@pytest.mark.parametrize("mode", KINDS)
 @given(data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_no_rule_breaks_when_a_field_holds_something_else(mode: str, data: st.DataObject) -> None:
     files = FILES[mode]
     objects = rendered(mode, files)
-    job = objects["Pod" if mode == "single-node" else "MPIJob"]
+    job = objects[KINDS[mode]]
     path = data.draw(st.sampled_from([place for place in places(job["spec"]) if place]))
     place = job["spec"]
     for step in path[:-1]:

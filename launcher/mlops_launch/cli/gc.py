@@ -25,7 +25,7 @@ from mlops_launch.cli.shared import Duration, clients_of, cluster_options, conso
 def command(
     context: click.Context, older_than: float, all_namespaces: bool, dry_run: bool, kube_context: str | None, namespace: str | None
 ) -> None:
-    """Delete finished jobs completely: the MPIJob or Pod and everything created for it.
+    """Delete finished jobs completely: the workload and everything created for it.
 
     The operator's own time limit deletes the launcher's Job only. Claims and data stay, and so does .mlops/runs.
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 import click
 
 from mlops_launch.cli.shared import clients_of, cluster_options, console
 from mlops_launch.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlops_launch.commands.runs.archive import ArchivedRun
 
 
 @click.command("logs")
@@ -16,6 +21,8 @@ from mlops_launch.errors import UsageError
 @click.option("-f", "--follow", is_flag=True, help="Keep printing until the run has ended.")
 @click.option("--run", "run_time", metavar="TIME", help="The archived run that started at TIME, as `ls` shows it. [default: the newest]")
 @click.option("--all", "everything", is_flag=True, help="Cluster: logs of all pods, each line prefixed with the pod's name.")
+@click.option("--role", metavar="ROLE", help="The logs of the pods of a role, such as worker; of several, each line with its pod's name.")
+@click.option("--index", type=click.IntRange(min=0), metavar="N", help="With --role: the log of its pod number N.")
 @click.option("--since", metavar="AGE|TIME", help="Cluster: lines of the last 90s, 5m, 2h, 1d, or since 2026-01-02T03:04:05Z.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="The last N lines; with -f, and what follows.")
 @cluster_options
@@ -26,6 +33,8 @@ def command(
     follow: bool,
     run_time: str | None,
     everything: bool,
+    role: str | None,
+    index: int | None,
     since: str | None,
     tail: int | None,
     kube_context: str | None,
@@ -43,17 +52,19 @@ def command(
       mlops-launch logs -f --tail 20
       mlops-launch logs resnet50v1-5 --run 20260102T030405Z
       mlops-launch logs resnet50v1-5 -n team-a --all --since 10m
+      mlops-launch logs resnet50v1-5 --role worker --index 1
     """
     from mlops_launch.commands.cluster.find import Place, connect, left_run, where
     from mlops_launch.commands.runs.archive import Archive
     from mlops_launch.commands.runs.listing import follow_log
     from mlops_launch.commands.runs.streams import Streams, standard_output
 
+    if index is not None and role is None:
+        raise UsageError("only with --role: --index", "for instance `--role worker --index 1`")
     out = standard_output()
     clients = clients_of(context)
     archive, host = Archive(), clients.host
-    asked = Place(kube_context, namespace)
-    found = where(archive, host, name, run_time, asked, in_cluster=everything or since is not None)
+    found = where(archive, host, name, run_time, Place(kube_context, namespace), in_cluster=everything or since is not None)
     if isinstance(found, Place):
         from mlops_launch.commands.cluster.jobs import workload_of
         from mlops_launch.commands.cluster.logs import Asked, show_logs
@@ -61,22 +72,44 @@ def command(
         moment = _moment(since, host.now())
         cluster, name = connect(found, name, archive, clients), found.name or name
         workload, item = workload_of(cluster, name)
-        if follow and not everything and since is None and tail is None:
+        if follow and not everything and role is None and since is None and tail is None:
             run = left_run(archive, host, item)
             if run is not None:
                 from mlops_launch.commands.cluster.resume import follow_on  # all of `run`, which takes longer to load than a short log
 
                 streams = Streams(out, sys.stderr, terminal=False)
                 context.exit(follow_on(run, workload, cluster, clients.processes, host, streams))
-        show_logs(cluster, workload, item, Asked(out, console(), follow, everything, moment, tail))
+        show_logs(cluster, workload, item, Asked(out, console(), follow, everything, role, index, moment, tail))
         return
-    if everything or since is not None:
-        option = "--all" if everything else "--since"
-        which = f"{found.folder.parent.name} {found.time}"
-        raise UsageError(f"only for a run on a cluster: {option}", f"{which} ran on this machine: `--tail N` prints its end")
-    for chunk in follow_log(found, host, follow, tail):
+    _refuse(found, "--all" if everything else None if since is None else "--since")
+    for chunk in follow_log(found, host, follow, tail) if role is None else _of_role(found, role, index, follow, tail):
         out.write(chunk)
         out.flush()
+
+
+def _refuse(run: ArchivedRun, option: str | None) -> None:
+    """Raise when an option is given that means nothing for a run of this machine.
+
+    Raises:
+        UsageError: it is given.
+    """
+    if option is not None:
+        which = f"{run.folder.parent.name} {run.time}"
+        raise UsageError(f"only for a run on a cluster: {option}", f"{which} ran on this machine: `--tail N` prints its end")
+
+
+def _of_role(run: ArchivedRun, role: str, index: int | None, follow: bool, tail: int | None) -> Iterable[bytes]:
+    """Return what the archive has of a role's pods.
+
+    Raises:
+        UsageError: it is to be followed.
+        LauncherError: there is nothing of that role.
+    """
+    from mlops_launch.commands.runs.pods import pod_logs
+
+    if follow:
+        raise UsageError("only for a run on a cluster: --follow with --role", "leave one of them out")
+    return pod_logs(run, role, index, tail)
 
 
 def _moment(since: str | None, now: datetime) -> str | None:

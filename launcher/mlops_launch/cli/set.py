@@ -29,7 +29,7 @@ _KEYS = {
 @overlay_argument
 @click.option("--user", metavar="U[:G[:F]]", help="uid, gid and fsGroup of the pods; gid defaults to uid, fsGroup to gid.")
 @click.option("--gpus", type=int, metavar="N", help="GPUs per worker, or for the Pod.")
-@click.option("--workers", type=int, metavar="N", help="Worker pods of an MPIJob.")
+@click.option("--workers", type=int, metavar="N", help="Worker pods.")
 @click.option("--slots", type=int, metavar="N", help="Ranks per worker (MPI slots).")
 @click.option("--cpu", metavar="Q", help="CPU limit per worker, or of the Pod: 4, 500m.")
 @click.option("--memory", metavar="Q", help="Memory limit per worker, or of the Pod: 8Gi.")

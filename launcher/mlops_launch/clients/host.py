@@ -89,6 +89,11 @@ class Host:
             if pid.isdigit() and self.process_started(int(pid)) is None:
                 shutil.rmtree(folder, ignore_errors=True)  # another user's stays
 
+    def free_port(self) -> int:
+        """Return a TCP port of loopback on which nobody listens now."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            return int(server.getsockname()[1])
+
     def _memory(self) -> Path:
         shm = Path("/dev/shm")
         return shm if os.access(shm, os.W_OK) else Path(tempfile.gettempdir())

@@ -54,7 +54,7 @@ class RunRecord:
 
     Args:
         name: the workload's name.
-        kind: MPIJob or Pod.
+        kind: of the workload.
         overlay: the overlay's folder, absolute.
         started: UTC, ISO 8601.
         try_number: 1 for the first.
@@ -74,7 +74,7 @@ class RunRecord:
         engine: LOCAL or CLUSTER; what follows is known for a cluster only.
         namespace: where its objects are.
         context: the kubeconfig's, or None inside a pod.
-        uid: of the Pod or MPIJob.
+        uid: of the workload in the cluster.
         reason: what is known of its end beside the exit code.
         gaps: (after, before) timestamps between which lines of the log may be missing.
     """

@@ -22,9 +22,9 @@ from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.log.lines import LineReader
 from mlops_launch.core.log.pieces import Gap, Mark, Piece, gap_text
 from mlops_launch.core.workload import state
-from mlops_launch.core.workload.kinds import main_pods
+from mlops_launch.core.workload.kinds import lookup, main_pods
 from mlops_launch.core.workload.model import Workload
-from mlops_launch.errors import LauncherError, as_launcher_error
+from mlops_launch.errors import LauncherError, UsageError, as_launcher_error
 
 POLL_S = 1.0
 QUEUED = 64
@@ -39,6 +39,8 @@ class Asked:
         console: gets gaps.
         follow: until the job has ended.
         everything: all its pods, not only the one that prints for the ranks.
+        role: only its pods of that role, whatever the case of its letters.
+        index: of them only that one.
         since: only lines from that time on, RFC 3339.
         tail: of each pod only that many lines of what there is now, and all that follow.
     """
@@ -47,6 +49,8 @@ class Asked:
     console: Console
     follow: bool = False
     everything: bool = False
+    role: str | None = None
+    index: int | None = None
     since: str | None = None
     tail: int | None = None
 
@@ -64,7 +68,9 @@ def show_logs(cluster: Cluster, workload: Workload, found: Json, asked: Asked) -
         LauncherError: there is no log to read.
     """
     pods = pods_of(cluster, found, cluster.namespace)
-    if not asked.everything:
+    if asked.role is not None:
+        pods = _of_role(workload, pods, asked.role, asked.index)
+    elif not asked.everything:
         pods = main_pods(found, pods)
         while asked.follow and not (pods and facts.starts(pods[-1])) and state.finished(found) is None:
             cluster.host.sleep(POLL_S)
@@ -78,6 +84,18 @@ def show_logs(cluster: Cluster, workload: Workload, found: Json, asked: Asked) -
         _one(cluster, started[0], asked)
     else:
         _several(cluster, started, asked)
+
+
+def _of_role(workload: Workload, pods: list[Object], role: str, index: int | None) -> list[Object]:
+    """Return the pods of a role, or the one with an index.
+
+    Raises:
+        UsageError: there is no such role.
+    """
+    kind, known = lookup(workload.kind), [each.name for each in workload.roles]
+    if role.lower() not in [name.lower() for name in known]:
+        raise UsageError(f"no role of that name in {workload.kind} {workload.name}: {role}", f"known: {', '.join(known)}")
+    return [pod for pod in pods if kind.role_of(pod).lower() == role.lower() and index in (None, kind.index_of(pod))]
 
 
 def _one(cluster: Cluster, pod: Object, asked: Asked) -> None:

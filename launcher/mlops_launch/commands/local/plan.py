@@ -14,7 +14,8 @@ from mlops_launch.clients.host import Host
 from mlops_launch.clients.process import Processes
 from mlops_launch.commands.overlay.package import find_package
 from mlops_launch.commands.runs.root import find_root
-from mlops_launch.core.workload.local_plan import LocalPlan, Machine, localize, volume_names
+from mlops_launch.core.workload.local_mounts import volume_names
+from mlops_launch.core.workload.local_plan import LocalPlan, Machine, localize
 from mlops_launch.core.workload.model import Workload
 from mlops_launch.core.workload.redaction import redact_value
 from mlops_launch.errors import LauncherError, UsageError
@@ -37,7 +38,7 @@ def plan_local(
     """Return what to start here; nothing is made or changed yet.
 
     Args:
-        workload: the rendered Pod or MPIJob.
+        workload: what was rendered.
         overlay: its folder; the checkout is looked for from there upwards.
         scratch: the folder for temporary files, to be made.
         mounts: claim → folder, from the user; the others lie below .mlops/volumes.
@@ -54,10 +55,11 @@ def plan_local(
     machine = Machine(
         environment=base_environment(os.environ), programs=Path(sys.executable).parent, checkout=checkout,
         volumes=volume_folders(volume_names(workload), mounts), scratch=scratch,
-        shared_memory=host.shared_memory(), is_root=processes.is_root(),
+        shared_memory=host.shared_memory(), is_root=processes.is_root(), free_port=host.free_port,
     )  # fmt: skip
     plan = localize(workload, machine, extra)
-    for word in plan.argv:
+    words = [word for process in plan.processes for word in process.argv]
+    for word in words:
         if plan.below_checkout(word) and not Path(word).exists():
             raise LauncherError(f"a file of the command does not exist: {word}", "correct MODEL_DIR, MODEL_SCRIPT or `--model-dir`")
     return plan
@@ -93,9 +95,14 @@ def actions(plan: LocalPlan) -> tuple[str, ...]:
     """Return what starting `plan` does, a line each; secrets left out."""
     lines = [f"mount {mount.path}: {mount.source}" for mount in reversed(plan.mounts)]
     lines += [f"write {path}: {text.strip()}" if "\n" not in text.strip() else f"write {path}" for path, text in plan.files.items()]
-    lines += [f"set {name}={redact_value(name, value)}" for name, value in sorted(plan.environment.items())]
-    ranks = f"{plan.world_size} rank{'s' if plan.world_size > 1 else ''}"
-    return (*lines, f"start {ranks} in {plan.folder}: {shlex.join(plan.argv)}")
+    shared = dict(set.intersection(*(set(process.environment.items()) for process in plan.processes)))
+    lines += [f"set {name}={redact_value(name, value)}" for name, value in sorted(shared.items())]
+    for process in plan.processes:
+        own = [f"{name}={redact_value(name, value)}" for name, value in sorted(process.environment.items()) if name not in shared]
+        ranks = f"{plan.world_size} rank{'s' if plan.world_size > 1 else ''}"
+        what = process.name if len(plan.processes) > 1 else ranks
+        lines.append(f"start {what} in {process.folder}: {shlex.join([*own, *process.argv])}")
+    return tuple(lines)
 
 
 def prepare(plan: LocalPlan) -> None:
@@ -115,4 +122,4 @@ def prepare(plan: LocalPlan) -> None:
 
 def preset(plan: LocalPlan) -> str | None:
     """Return the preset's name, to show it."""
-    return plan.environment.get(contract.PRESET)
+    return plan.main.environment.get(contract.PRESET)

@@ -87,13 +87,13 @@ def require_what_it_needs(plan: Plan, local: LocalPlan, overlay: Path, processes
 
 def _trainer(local: LocalPlan, overlay: Path) -> Trainer | None:
     """Return the program of the package that is started; None where the package cannot be read or does not have it."""
-    folder = Path(local.environment.get(contract.MODEL_DIR, ""))
+    folder = Path(local.main.environment.get(contract.MODEL_DIR, ""))
     try:
         package = package_of(overlay, folder)
     except LauncherError:
         return None
-    model = package.model_of(local.environment)
-    return None if model is None else Trainer(folder, package, model, local.environment)
+    model = package.model_of(local.main.environment)
+    return None if model is None else Trainer(folder, package, model, local.main.environment)
 
 
 def require_packages(plan: LocalPlan, trainer: Trainer | None, processes: Processes) -> None:
@@ -107,10 +107,10 @@ def require_packages(plan: LocalPlan, trainer: Trainer | None, processes: Proces
     Raises:
         LauncherError: something is missing; the hint can be pasted.
     """
-    missing = {MPIRUN} if MPIRUN in plan.argv and shutil.which(MPIRUN, path=plan.environment["PATH"]) is None else set()
+    missing = {MPIRUN} if MPIRUN in plan.main.argv and shutil.which(MPIRUN, path=plan.main.environment["PATH"]) is None else set()
     if trainer is not None:
         needed = trainer.packages()
-        ways = COMM_PACKAGES.get(str(trainer.setting("comm")), ()) if MPIRUN in plan.argv else ()
+        ways = COMM_PACKAGES.get(str(trainer.setting("comm")), ()) if MPIRUN in plan.main.argv else ()
         absent = _absent(needed, plan, processes)
         missing |= absent - {HOROVOD, MPI4PY}
         if ways and not set(ways) & needed - absent and set(ways) <= needed:
@@ -136,10 +136,10 @@ def require_data(trainer: Trainer | None) -> None:
 
 def _absent(names: Collection[str], plan: LocalPlan, processes: Processes) -> frozenset[str]:
     """Return which packages the Python of the plan does not find; none when that Python cannot be asked."""
-    python = shutil.which("python3", path=plan.environment["PATH"])
+    python = shutil.which("python3", path=plan.main.environment["PATH"])
     if not names or python is None:
         return frozenset()
-    asked = processes.run([python, "-c", LOOK, *sorted(names)], env=plan.environment, check=False)
+    asked = processes.run([python, "-c", LOOK, *sorted(names)], env=plan.main.environment, check=False)
     return frozenset(asked.stdout.split()) if asked.returncode == 0 else frozenset()
 
 

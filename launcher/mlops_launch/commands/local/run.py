@@ -12,9 +12,10 @@ from mlops_launch.clients.process import Processes
 from mlops_launch.commands.local.plan import actions, plan_local, prepare, preset
 from mlops_launch.commands.local.preflight import require_what_it_needs
 from mlops_launch.commands.local.process import Program
+from mlops_launch.commands.local.together import together
 from mlops_launch.commands.overlay.check import Given
 from mlops_launch.commands.overlay.planning import checked_plan, redacted
-from mlops_launch.commands.runs.archive import Archive, ArchivedRun
+from mlops_launch.commands.runs.archive import PODS, Archive, ArchivedRun
 from mlops_launch.commands.runs.beginning import removed_on_error
 from mlops_launch.commands.runs.display import Display
 from mlops_launch.commands.runs.loop import Ended, Stop
@@ -97,7 +98,8 @@ class LocalEngine:
             prepare(local)
             self._program = Program(self.processes, stop, display.console, lambda: display.silent(recorder.awaited))
             with self._program.pausable():
-                code = self._program.follow(self.processes.start(local.argv, env=local.environment, cwd=local.folder), recorder.take)
+                first = together(local, run.folder / PODS) if len(local.processes) > 1 else local.main
+                code = self._program.follow(self.processes.start(first.argv, env=first.environment, cwd=first.folder), recorder.take)
         finally:
             self._program = None
             recorder.end()

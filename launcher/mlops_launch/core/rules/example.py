@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from mlops_launch.core.workload.mpijob import LAUNCHER, WORKER, MPIJob
 
-Overlay = Literal["multi-node", "single-node"]
+Overlay = Literal["multi-node", "single-node", "all-reduce"]
 
 ENV: Final = "mlops.env"
 KUSTOMIZATION: Final = "kustomization.yaml"
@@ -56,6 +56,11 @@ def in_pod_manifest(text: str) -> Example:
 def in_job(text: str) -> Example:
     """Return a part of a patch for the MPIJob, from its top."""
     return Example("multi-node", PATCH, _plain(text))
+
+
+def in_jobset(text: str) -> Example:
+    """Return a part of a patch for the JobSet, from its top."""
+    return Example("all-reduce", PATCH, _plain(text))
 
 
 def in_launcher(text: str) -> Example:

@@ -85,6 +85,14 @@ def _unknown_key(subject: Subject) -> Iterator[Problem]:
         )
 
 
+def _needed(subject: Subject) -> tuple[str, ...]:
+    """Return the keys that must be there: where something else than a script of quickstart/ is started, only what its command names."""
+    words = [word for role in subject.roles for word in role.command]
+    if subject.workload is None or any(f"$({MODEL_SCRIPT})" in word for word in words):
+        return REQUIRED
+    return tuple(key for key in REQUIRED if key in (REGISTRY, IMAGE_TAG, OUTPUT_DIR) or any(f"$({key})" in word for word in words))
+
+
 @rule(
     "env-missing",
     ERROR,
@@ -101,6 +109,6 @@ def _missing_key(subject: Subject) -> Iterator[Problem]:
     there = {meant_key(entry) for _, entry in entries(subject)}
     if subject.workload is not None:
         there |= {key for role in subject.roles if role.containers for key in subject.variables(role)}
-    for key in REQUIRED:
+    for key in _needed(subject):
         if key not in there:
             yield Problem(f"the key is missing: {key}", f"add `{key}=…` to {name}", Place(name))

@@ -14,6 +14,7 @@ from mlops_launch.core.rules import (
     field_types,
     fields,
     images,
+    jobset,
     keys,
     kustomize_types,
     labels,
@@ -51,6 +52,7 @@ TOPICS: Final = {
     "Users": (users,),
     "Counts and resources": (resources, devices, mpijob_counts, mpi_copies),
     "MPI": (mpi, mpijob, mpi_operator),
+    "JobSets": (jobset,),
     "Variables": (variables, references),
     "Pods": (pods, pod, security),
     "Names, images and scripts": (names, labels, images),
@@ -99,6 +101,7 @@ def to_markdown() -> str:
 
 
 _LONGEST_EXAMPLE: Final = 4000
+_PATCHES: Final = {"single-node": "pod-patch.yaml", "multi-node": "mlops-job-patch.yaml", "all-reduce": "jobset-patch.yaml"}
 _PLACES: Final = {
     ENV: ("`mlops.env`", "ini"),
     KUSTOMIZATION: ("`kustomization.yaml`", "yaml"),
@@ -107,7 +110,7 @@ _PLACES: Final = {
 
 
 def _block(title: str, example: Example) -> Iterator[str]:
-    patch = "`pod-patch.yaml`" if example.overlay == "single-node" else "`mlops-job-patch.yaml`"
+    patch = f"`{_PATCHES[example.overlay]}`"
     place, language = _PLACES.get(example.file, (f"`{example.file}`", "python") if example.file.endswith(".py") else (patch, "yaml"))
     text = example.text.replace("\ufeff", "<U+FEFF>").replace("\r", "<CR>")
     if len(text) > _LONGEST_EXAMPLE:

@@ -13,7 +13,7 @@ from mlops_launch.core.rules.rule import ERROR, WARNING, rule
     "workload-count",
     ERROR,
     "The overlay renders no workload, or more than one",
-    why="`run` follows one Pod or one MPIJob with its Launcher and its Worker. Give each workload an overlay of its own.",
+    why="`run` follows one workload, such as an MPIJob with its Launcher and its Worker. Give each workload an overlay of its own.",
     wrong=in_resource("""
         apiVersion: v1
         kind: Pod

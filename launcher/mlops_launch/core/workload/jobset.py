@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path as FilePath
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.path import EVERY, Named, Path
-from mlops_launch.core.workload.model import OneHost, Role, Workload, is_integer, mapping, mappings
+from mlops_launch.core.workload.jobset_pods import (
+    JOB_NAME,
+    KEY,
+    POD_INDEX,
+    Chief,
+    chief,
+    count,
+    job_name,
+    local_pods,
+    pods_per_job,
+    replicated_jobs,
+    roles,
+)
+from mlops_launch.core.workload.model import Here, OneHost, Role, Workload, is_integer, mapping, mappings
 
 CONTROLLER_S: Final = 15.0  # of silence of the controller, until that is worth a word
 MOST: Final = 10_000  # Jobs of a role whose events are looked for
 
-_KEY: Final = "jobset.sigs.k8s.io"
-_ROLE, _JOB_INDEX, _ATTEMPT = f"{_KEY}/replicatedjob-name", f"{_KEY}/job-index", f"{_KEY}/restart-attempt"
-_JOB_NAME: Final = "batch.kubernetes.io/job-name"
-_POD_INDEX: Final = "batch.kubernetes.io/job-completion-index"
+_ROLE, _JOB_INDEX, _ATTEMPT = f"{KEY}/replicatedjob-name", f"{KEY}/job-index", f"{KEY}/restart-attempt"
 _FIRST_FAILED: Final = re.compile(r"\(first failed job: (?P<job>[^)]+)\)")
 _ROLES: Final = ("spec", "replicatedJobs")
 _HINT: Final = (
     "is JobSet's controller running? `kubectl -n jobset-system get pods`, and "
     "`kubectl -n jobset-system logs deploy/jobset-controller-manager`"
 )
-
-
-@dataclass(frozen=True)
-class Chief:
-    """The pod whose log and exit code are the run's."""
-
-    role: str
-    job: int = 0
-    pod: int = 0
 
 
 class JobSet:
@@ -45,8 +44,8 @@ class JobSet:
     api_version = "jobset.x-k8s.io/v1alpha2"
     installed_by = "k8s/jobset"
     needs = ()
-    pod_label = f"{_KEY}/jobset-name"
-    main_selector = f"{_KEY}/jobset-name"  # which pod is the chief is the manifest's choice
+    pod_label = f"{KEY}/jobset-name"
+    main_selector = f"{KEY}/jobset-name"  # which pod is the chief is the manifest's choice
     edits: Mapping[str, Path] = {"workers": (*_ROLES, Named("worker"), "replicas")}
     fields: Mapping[Path, str] = {
         ("spec",): (
@@ -70,14 +69,14 @@ class JobSet:
 
     def roles(self, manifest: Object) -> tuple[Role, ...]:
         """Return the replicated Jobs, the chief's first."""
-        found = list(_roles(manifest))
+        found = list(roles(manifest))
         first = chief(manifest)
         return tuple(sorted(found, key=lambda role: first is None or role.name != first.role))
 
     def is_main(self, manifest: Object, pod: Object) -> bool:
         """Return whether it is the chief."""
         first = chief(manifest)
-        return first is not None and Chief(self.role_of(pod), _index(pod, _JOB_INDEX), _index(pod, _POD_INDEX)) == first
+        return first is not None and Chief(self.role_of(pod), _index(pod, _JOB_INDEX), _index(pod, POD_INDEX)) == first
 
     def is_sized(self, role: str) -> bool:
         """Return whether it is the role `worker`, where the work is done."""
@@ -95,18 +94,24 @@ class JobSet:
         """Return what the controller's label says."""
         return str(facts.labels(pod).get(_ROLE, ""))
 
+    def index_of(self, pod: Object) -> int:
+        """Return the index of its Job; the pods of a Job of several share it."""
+        return _index(pod, _JOB_INDEX)
+
     def owns(self, uid: str, pod: Object) -> bool:
         """Return whether the controller has given that uid to a pod."""
-        return facts.labels(pod).get(f"{_KEY}/jobset-uid") == uid
+        return facts.labels(pod).get(f"{KEY}/jobset-uid") == uid
 
     def longest_pod(self, workload: Workload) -> str:
         """Return the longest of its last pods' names."""
-        last = [(role, max(0, _count(role["replicas"]) - 1), max(0, _pods_of_job(role) - 1)) for role in _items(workload.manifest)]
-        return max((f"{_job(workload.manifest, role, job)}-{pod}-xxxxx" for role, job, pod in last), key=len, default=workload.name)
+        last = [(role, max(0, count(role["replicas"]) - 1), max(0, pods_per_job(role) - 1)) for role in replicated_jobs(workload.manifest)]
+        return max((f"{job_name(workload.manifest, role, job)}-{pod}-xxxxx" for role, job, pod in last), key=len, default=workload.name)
 
     def helpers(self, item: Object) -> frozenset[str]:
         """Return the Jobs, whose events say why there is no pod."""
-        return frozenset(_job(item, role, index) for role in _items(item) for index in range(min(MOST, _count(role["replicas"]))))
+        return frozenset(
+            job_name(item, role, index) for role in replicated_jobs(item) for index in range(min(MOST, count(role["replicas"])))
+        )
 
     def finished(self, item: Object) -> str | None:
         """Return the controller's word, or None before it has one."""
@@ -146,7 +151,7 @@ class JobSet:
         job = _FIRST_FAILED.search(str(failed.get("message") or ""))
         if job is None:
             return None
-        mine = [pod for pod in pods if facts.labels(pod).get(_JOB_NAME) == job["job"]]
+        mine = [pod for pod in pods if facts.labels(pod).get(JOB_NAME) == job["job"]]
         last = max((_index(pod, _ATTEMPT) for pod in mine), default=0)
         ended = [pod for pod in mine if _index(pod, _ATTEMPT) == last and (end := facts.container_end(pod)) is not None and end.code]
         return min(ended, key=_ended_at, default=None)
@@ -171,59 +176,15 @@ class JobSet:
         """Return None: which roles train is the program's choice."""
         return None
 
-    def on_one_host(self, workload: Workload, scratch: FilePath, shared_memory: FilePath, is_root: bool) -> OneHost:
-        """Return nothing more."""
-        return OneHost()
-
-
-def chief(manifest: Object) -> Chief | None:
-    """Return which pod is the chief: the coordinator, else the first of the role that success waits for, else of the first role.
-
-    None without roles.
-    """
-    spec = mapping(manifest.get("spec"))
-    named = mapping(spec.get("coordinator"))
-    if named.get("replicatedJob"):
-        return Chief(str(named["replicatedJob"]), _count(named.get("jobIndex", 0)), _count(named.get("podIndex", 0)))
-    wanted = mapping(spec.get("successPolicy")).get("targetReplicatedJobs")
-    names = [str(role["name"]) for role in _items(manifest)]
-    first = [name for name in wanted if name in names] if isinstance(wanted, list) else []
-    return Chief((first or names)[0]) if names else None
-
-
-def _pods_of_job(role: Mapping[str, Any]) -> int:
-    """Return how many pods a Job of a replicated Job has."""
-    return _count(mapping(mapping(role.get("template")).get("spec")).get("parallelism", 1))
+    def on_one_host(self, workload: Workload, here: Here) -> OneHost:
+        """Return a process per pod, each with a port of its own; the controller's host names are addresses of loopback."""
+        return local_pods(workload, here)
 
 
 def _ended_at(pod: Object) -> str:
     """Return when the container of a pod ended; sorts by time."""
     ended = mapping(mapping(facts.main_status(pod).get("state")).get("terminated"))
     return str(ended.get("finishedAt") or "")
-
-
-def _items(manifest: Object) -> list[Mapping[str, Any]]:
-    """Return the replicated Jobs as written, `replicas` filled in; those without a name are left out."""
-    found = mappings(mapping(manifest.get("spec")).get("replicatedJobs"))
-    return [{"replicas": 1, **role} for role in found if role.get("name")]
-
-
-def _roles(manifest: Object) -> Iterator[Role]:
-    for role in _items(manifest):
-        job = mapping(mapping(role.get("template")).get("spec"))
-        template = mapping(job.get("template"))
-        counts = [role["replicas"], job.get("parallelism", 1)]
-        wrong = [count for count in counts if not is_integer(count)]
-        labels = mapping(mapping(template.get("metadata")).get("labels"))
-        yield Role(str(role["name"]), wrong[0] if wrong else counts[0] * counts[1], mapping(template.get("spec")), labels)
-
-
-def _job(item: Object, role: Mapping[str, Any], index: int) -> str:
-    return f"{facts.name_of(item)}-{role['name']}-{index}"
-
-
-def _count(value: Any) -> int:
-    return int(value) if is_integer(value) else 0
 
 
 def _index(pod: Object, label: str) -> int:

@@ -7,14 +7,14 @@ its API group, its labels or the paths in its manifest.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path as FilePath
 from typing import Protocol
 
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.path import Path
-from mlops_launch.core.workload.model import KubernetesObject, OneHost, Role, Workload
+from mlops_launch.core.workload.jobset import JobSet
+from mlops_launch.core.workload.model import Here, KubernetesObject, OneHost, Role, Workload
 from mlops_launch.core.workload.mpijob import MPIJob
 from mlops_launch.core.workload.pod import Pod
 from mlops_launch.errors import LauncherError
@@ -80,6 +80,9 @@ class Kind(Protocol):
     def role_of(self, pod: Object) -> str:
         """Return the role of one of its pods."""
 
+    def index_of(self, pod: Object) -> int:
+        """Return the number of one of its pods within its role, from 0."""
+
     def owns(self, uid: str, pod: Object) -> bool:
         """Return whether a pod with the workload's label is one of the workload with that uid."""
 
@@ -122,18 +125,11 @@ class Kind(Protocol):
     def world(self, workload: Workload) -> int | None:
         """Return how many ranks train, or None when the manifest does not say it."""
 
-    def on_one_host(self, workload: Workload, scratch: FilePath, shared_memory: FilePath, is_root: bool) -> OneHost:
-        """Return what a local run adds for its ranks.
-
-        Args:
-            workload: of this kind.
-            scratch: a folder that ends with the run.
-            shared_memory: a folder in memory that ends with the run.
-            is_root: whether root starts it.
-        """
+    def on_one_host(self, workload: Workload, here: Here) -> OneHost:
+        """Return what a local run adds for its ranks."""
 
 
-KINDS: tuple[Kind, ...] = (MPIJob(), Pod())
+KINDS: tuple[Kind, ...] = (MPIJob(), JobSet(), Pod())
 
 
 def names() -> tuple[str, ...]:

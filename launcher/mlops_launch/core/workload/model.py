@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -172,6 +172,25 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class PodHere:
+    """A pod that becomes a process of this machine.
+
+    Args:
+        name: the pod's, without what is random in it.
+        role: whose container it runs.
+        fields: what the pod says of itself, by the path that `fieldRef` names.
+        environment: variables over the container's.
+        counts: success waits for it.
+    """
+
+    name: str
+    role: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    counts: bool = True
+
+
+@dataclass(frozen=True)
 class OneHost:
     """What a local run adds for the ranks of a workload, all on this machine.
 
@@ -179,11 +198,34 @@ class OneHost:
         ranks: how many.
         environment: variables of the process that starts them.
         files: text by path, to be written before.
+        pods: the main one first, where each pod becomes a process; else the main role's container starts all ranks.
+        names: addresses of this machine by the pods' host names.
+        any_success: the first pod that counts and ends with 0 is enough.
     """
 
     ranks: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[Path, str] = field(default_factory=dict)
+    pods: tuple[PodHere, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    any_success: bool = False
+
+
+@dataclass(frozen=True)
+class Here:
+    """What a kind is told of the machine of a local run.
+
+    Args:
+        scratch: a folder that ends with the run.
+        shared_memory: a folder in memory that ends with the run.
+        is_root: whether root starts it.
+        free_port: returns a TCP port of loopback on which nobody listens, another one each time.
+    """
+
+    scratch: Path
+    shared_memory: Path
+    is_root: bool
+    free_port: Callable[[], int]
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path as FilePath
 from typing import Any, Final
 
 from mlops_launch import contract
@@ -12,7 +11,7 @@ from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.path import Path
 from mlops_launch.core.workload import contracts
-from mlops_launch.core.workload.model import OneHost, Role, Workload, is_integer, mapping
+from mlops_launch.core.workload.model import Here, OneHost, Role, Workload, is_integer, mapping
 from mlops_launch.errors import UsageError
 
 LAUNCHER, WORKER = "Launcher", "Worker"
@@ -77,6 +76,11 @@ class MPIJob:
     def role_of(self, pod: Object) -> str:
         """Return what the operator's label says."""
         return str(facts.labels(pod).get(_ROLE_LABEL, "")).capitalize()
+
+    def index_of(self, pod: Object) -> int:
+        """Return what the operator's label says; 0 for a launcher."""
+        text = str(facts.labels(pod).get("training.kubeflow.org/replica-index", ""))
+        return int(text) if text.isascii() and text.isdigit() else 0
 
     def owns(self, uid: str, pod: Object) -> bool:
         """Return whether a pod is a worker of this job, or a launcher, which the job's Job owns."""
@@ -162,7 +166,7 @@ class MPIJob:
         counts = [*self._workers(workload), slots(workload)]
         return counts[0] * counts[1] if len(counts) == 2 and all(is_integer(n) and n > 0 for n in counts) else None
 
-    def on_one_host(self, workload: Workload, scratch: FilePath, shared_memory: FilePath, is_root: bool) -> OneHost:
+    def on_one_host(self, workload: Workload, here: Here) -> OneHost:
         """Return a hostfile with all slots on this machine, and what mpirun must know.
 
         Raises:
@@ -170,15 +174,15 @@ class MPIJob:
         """
         workers = next(iter(self._workers(workload)), None)
         ranks = _count(workers, "Worker.replicas") * _count(slots(workload), "slotsPerWorker")
-        hostfile = scratch / "hostfile"
+        hostfile = here.scratch / "hostfile"
         variables = {
             contract.WORKERS: "1",
             contract.SLOTS_PER_WORKER: str(ranks),
             "PRTE_MCA_prte_default_hostfile": str(hostfile),
             # Else a killed rank leaves its segment in /dev/shm.
-            "OMPI_MCA_btl_sm_backing_directory": str(shared_memory),
+            "OMPI_MCA_btl_sm_backing_directory": str(here.shared_memory),
         }
-        if is_root:
+        if here.is_root:
             variables |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
         return OneHost(ranks, variables, {hostfile: contracts.hostfile({"localhost": ranks})})
 

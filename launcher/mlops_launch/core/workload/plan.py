@@ -17,7 +17,7 @@ class Plan:
         overlay: the overlay's folder, as the user gave it.
         text: the rendered objects, byte for byte as kubectl printed them.
         objects: the same, as data.
-        workload: the Pod or MPIJob among them.
+        workload: the one among them.
         findings: what `check` found.
         actions: what would be done, in order, a line each (`start mpirun … in …`).
         preset: the preset's name, to show it.

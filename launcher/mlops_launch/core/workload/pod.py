@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path as FilePath
 
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.causes import Cause
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.path import Path
-from mlops_launch.core.workload.model import OneHost, Role, Workload, mapping
+from mlops_launch.core.workload.model import Here, OneHost, Role, Workload, mapping
 
 _ROLE = "Pod"
 
@@ -51,6 +50,10 @@ class Pod:
     def role_of(self, pod: Object) -> str:
         """Return the one role."""
         return _ROLE
+
+    def index_of(self, pod: Object) -> int:
+        """Return 0: there is one pod."""
+        return 0
 
     def owns(self, uid: str, pod: Object) -> bool:
         """Return whether it is this very pod."""
@@ -110,6 +113,6 @@ class Pod:
         """Return 1: one process."""
         return 1
 
-    def on_one_host(self, workload: Workload, scratch: FilePath, shared_memory: FilePath, is_root: bool) -> OneHost:
+    def on_one_host(self, workload: Workload, here: Here) -> OneHost:
         """Return one process that needs nothing more."""
         return OneHost()
