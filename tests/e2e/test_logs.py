@@ -178,28 +178,38 @@ def test_it_is_as_fast_as_kubectl(launch: Launcher, kubectl: Kubectl, namespace:
             rest = rest[os.write(1, rest[: 1 << 20]) :]
     """
     overlay = str(workloads.pod(tmp_path / "overlay", program))
-    # When the last rotation comes is chance; in a short log the start of both programs would be what is measured.
+    # When the last rotation comes is chance; a short log says little of the rate.
     for _ in range(8):
         assert launch("run", overlay).code == 0
         if kubectl("-n", namespace, "logs", "small-training").stdout.count("\n") >= LINES:
             break
-    theirs, ours = [], []
+    assert launch("run", str(workloads.pod(tmp_path / "short", "print('hello')", name="short-training"))).code == 0
+
+    def timed(name: str) -> tuple[float, float, str]:
+        """Return the seconds of kubectl and of mlops-launch for the log of a pod, and the log, which is the same for both."""
+        begun = time.monotonic()
+        printed = kubectl("-n", namespace, "logs", "-f", name).stdout
+        between = time.monotonic()
+        ended = launch("logs", "-f", name)
+        seconds = (between - begun, time.monotonic() - between)
+        assert ended.stdout == printed
+        return (*seconds, printed)
+
+    rates, whole = [], []
     # Five pairs on a calm machine; on a busy one up to fifteen, all of which count.
     for _ in range(3):
         for _ in range(5):
-            begun = time.monotonic()
-            printed = kubectl("-n", namespace, "logs", "-f", "small-training").stdout
-            theirs.append(time.monotonic() - begun)
-            begun = time.monotonic()
-            ended = launch("logs", "-f", "small-training")
-            ours.append(time.monotonic() - begun)
-            assert ended.stdout == printed
-        ratio = statistics.median(kubectl_s / launch_s for kubectl_s, launch_s in zip(theirs, ours, strict=True))
-        if ratio >= 0.9:
+            their_start, our_start, _ = timed("short-training")
+            theirs, ours, printed = timed("small-training")
+            # What the log takes, without the start of the program and what it asks first.
+            rates.append((theirs - their_start) / (ours - our_start))
+            whole.append((theirs, ours))
+        if statistics.median(rates) >= 0.95:
             break
-    lines = printed.count("\n")
-    print(f"{lines} lines: kubectl {statistics.median(theirs):.2f} s, mlops-launch {statistics.median(ours):.2f} s, ratio {ratio:.2f}")
-    assert ratio >= 0.9
+    theirs, ours = (statistics.median(column) for column in zip(*whole, strict=True))
+    lines, ratio = printed.count("\n"), statistics.median(rates)
+    print(f"{lines} lines: kubectl {theirs:.2f} s, mlops-launch {ours:.2f} s, ratio of lines per second, without the starts, {ratio:.2f}")
+    assert ratio >= 0.95
 
 
 def test_all_pods_and_a_time_to_begin_at(launch: Launcher, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ class Wire:
         if not getattr(response, "chunked", False) or not response.supports_chunked_reads() or response.headers.get("Content-Encoding"):
             return None
         connection = getattr(response.connection, "sock", None)
-        buffer = response._fp.fp
+        buffer = getattr(getattr(response, "_fp", None), "fp", None)  # inside urllib3: where it is not, urllib3 reads
         return cls(connection, buffer) if isinstance(connection, socket.socket) and isinstance(buffer, io.BufferedReader) else None
 
     def read(self) -> bytes:
