@@ -45,6 +45,7 @@ SCHEDULES: Final = int(os.environ.get("MLOPS_SCHEDULES", 2000 if IN_CI else 200)
 ONCE_FAILED: Final = (28919, 679497, 25214083, 651854684014074368, 9201920448702202053)
 PARTS: Final = 24  # of them, so that processes can share the work evenly
 MEMORY: Final = Path("/dev/shm")
+MOST_STARTS: Final = 12  # of containers that train, in a run
 UNKNOWN: Final = (143, 255)  # how a run ends when its pod went before anybody could look
 
 # What may happen to the pods: seconds after the job was applied, and what.
@@ -159,7 +160,10 @@ def execute(schedule: Schedule, plan: Plan, folder: Path, monkeypatch: pytest.Mo
     """Run it through."""
     faults = Scheduled(schedule.windows, schedule.blows)
     world = World(schedule.number, faults)
-    world.kubelet.scripts = list(schedule.scripts)
+    world.kubelet.scripts = [
+        *schedule.scripts,
+        *(_renamed(schedule.scripts[-1], start) for start in range(len(schedule.scripts), MOST_STARTS)),
+    ]
     world.api.lag, world.api.repeats = schedule.lag, schedule.repeats
     world.operator.retries, world.wire.cut = schedule.backoff, schedule.cut
     monkeypatch.setattr(cluster_run, "checked_plan", lambda overlay, processes: plan)
@@ -177,6 +181,12 @@ def execute(schedule: Schedule, plan: Plan, folder: Path, monkeypatch: pytest.Mo
     for failure in world.host.failures:
         raise failure
     return world, result
+
+
+def _renamed(script: Script, start: int) -> Script:
+    """The last of the scripts for a later start, whose lines are others."""
+    texts = [(pause, text.replace(" of 2", f" of {start}").replace("container=2", f"container={start}")) for pause, text in script.lines]
+    return replace(script, lines=texts)
 
 
 def _begin(world: World, faults: Scheduled, schedule: Schedule, item: dict[str, Any]) -> None:
