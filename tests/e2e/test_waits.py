@@ -174,7 +174,7 @@ def test_each_wait_is_told_by_its_own_cause_and_not_tried_again(launch: Launcher
         gpus = {"resources": {"limits": {"e2e.local/gpu": "1"}}} if name == "quota" else None
         made = overlay(tmp_path, kind, name, container=gpus, **spec)
         runs[name] = launch.start("run", str(made), "--start-timeout", "10", "--retries", "1")
-    ended = {name: run.end() for name, run in runs.items()}
+    ended = {name: run.end(seconds=240) for name, run in runs.items()}
     expected = {}
     for name, wait in WAITS.items():
         said = f"worker pod created failed: {wait.said}" if (kind, name) == ("MPIJob", "quota") else wait.said
@@ -200,7 +200,7 @@ def test_what_no_waiting_and_no_other_try_heals_ends_at_once(launch: Launcher, t
     made = [overlay(tmp_path, kind, case, **changes[case]) for kind, case in cases]
     runs = [launch.start("run", str(folder), "--retries", "1") for folder in made]
     for (kind, case), run in zip(cases, runs, strict=True):
-        ended = run.end()
+        ended = run.end(seconds=240)
         found, pod = told(launch, kind, case, ended), first_pod(kind, case)
         assert (found.code, found.tries) == (LauncherExitCode.LAUNCHER_FAILED, 1), ended.stderr
         (archive,) = archives(launch, kind, case)
@@ -250,7 +250,7 @@ def test_a_worker_that_a_drain_evicts_is_tried_again_as_often_as_was_asked_for(l
     evict(launch, "small-worker-1")
     run.wait_for(r"^step=3/[\s\S]*\nstep=3/")
     evict(launch, "small-worker-1")
-    ended = run.end()
+    ended = run.end(seconds=240)
     reason = "pod small-worker-1: EvictionByEvictionAPI: Eviction API: evicting"
     assert (ended.code, ended.stderr.count(f"\nreason: {reason}\n")) == (ExitCode.INTERRUPTED, 2), ended.stderr
     assert ended.stderr.count("\nretrying: attempt ") == 1
@@ -274,7 +274,7 @@ def test_a_pod_that_its_node_evicts_for_what_it_wrote_is_not_tried_again(launch:
     made = [overlay(tmp_path, kind, "writes", WRITES, **limited) for kind in KINDS]
     runs = [launch.start("run", str(folder), "--retries", "1") for folder in made]
     for kind, run in zip(KINDS, runs, strict=True):
-        ended = run.end()
+        ended = run.end(seconds=240)
         (record,) = [json.loads((archive / "result.json").read_text()) for archive in archives(launch, kind, "writes")]
         # How a rank ends that is put out is a matter of chance, but never one that speaks against another try.
         assert ended.code == record["exit_code"] and is_retryable(ended.code), ended.stderr

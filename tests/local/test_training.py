@@ -104,15 +104,15 @@ def test_a_stopped_rank_is_named_and_one_interrupt_ends_the_run(run_local, digit
     edit(package / "common" / "entrypoint" / "launcher.py", "GRACE_S = 120.0", "GRACE_S = 12.0")
     settings = [word for name, value in (SETTINGS | {"MLOPS_EPOCHS": "1000"}).items() for word in ("--env", f"{name}={value}")]
     run = run_local(package / OVERLAY.relative_to(REPOSITORY), "--mount", f"datasets={digits}", *settings)
-    run.wait_for_line(r"^step=15/", 90)
+    run.wait_for_line(r"^step=15/", 180)
     # The one that speaks for all and saves.
     os.kill(next(pid for pid in run.pids("rank") if "OMPI_COMM_WORLD_RANK=0\0" in environment_of(pid)), signal.SIGSTOP)
-    named = run.wait_for_line(r"^warning: no step has ended for .*\(stopped\)", 30)
+    named = run.wait_for_line(r"^warning: no step has ended for .*\(stopped\)", 60)
     done, host = trained_steps(output)[-1], socket.gethostname()
     ranks = re.escape(f"0:{host} (stopped), 1:{host}")
     assert re.fullmatch(rf"warning: no step has ended for \d+ s, the last was {done}; ranks: {ranks}", named), done
     run.signal(signal.SIGINT)
-    assert run.wait(30) == ExitCode.KILLED
+    assert run.wait(60) == ExitCode.KILLED
     assert "Warning: still running 12 s after it was asked to stop: killed" in run.lines
     assert run.processes() == []
     assert run.result()["stopped_by"] == "signal"
