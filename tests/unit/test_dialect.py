@@ -24,6 +24,7 @@ KUSTOMIZATION = "configMapGenerator:\n- name: mlops-env\n  envs: [mlops.env]\nge
 # What YAML 1.1 or 1.2 takes for something else than a text.
 ODD = (
     "= << ~ null Null yes no on off y n true TRUE false 0 017 0o17 0x1F 1_000 1:30 12:30:45 1e3 .5 -.inf .nan 2026-01-01 "
+    f"{'7' * 400} 0{'9' * 400} {'7' * 5000} {'7' * 40} 0x{'f' * 20} 1e400 "
     "2026-01-01T00:00:00Z - ? : & * ! | > % @ ` {} [] {a} [a] 'a' \"a\" a:b a#b #a -a ?a"
 ).split()
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0", exclude_categories=["Cc", "Cs"]), max_size=12)

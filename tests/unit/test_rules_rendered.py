@@ -75,6 +75,30 @@ def test_a_wrong_type_is_said_as_a_type(path: tuple[str, ...], right: Any, wrong
         assert {finding.rule for finding in found if finding.severity == "error"} == {"field-type"}, (value, found)
 
 
+@pytest.mark.parametrize("name", [5, 1.5, True])
+def test_a_name_is_a_text(name: Any) -> None:
+    found = findings("single-node", change=lambda objects: objects["Pod"]["metadata"].update(name=name))
+    assert "field-type" in {finding.rule for finding in found if finding.severity == "error"}
+
+
+@pytest.mark.parametrize(
+    ("part", "resource", "amount", "rule"),
+    [
+        ("limits", "memory", "8MB", "quantity"),
+        ("limits", "memory", "8", "quantity-unit"),
+        ("limits", "nvidia.com/gpus", 1, "device-name"),
+        ("requests", "nvidia.com/gpu", 1, "gpu-request"),
+    ],
+)
+def test_what_an_init_container_asks_for_is_judged_too(part: str, resource: str, amount: Any, rule: str) -> None:
+    def change(objects: Objects) -> None:
+        restricted = container(objects)["securityContext"]
+        first = {"name": "fetch", "image": "ghcr.io/me/fetch:1", "securityContext": restricted, "resources": {part: {resource: amount}}}
+        pod(objects)["initContainers"] = [first]
+
+    assert [finding.rule for finding in findings(change=change)] == [rule]
+
+
 @pytest.mark.parametrize("value", [1, True, 1.5, ["a"]])
 def test_labels_are_texts(value: Any) -> None:
     def of_the_job(objects: Objects) -> None:

@@ -6,8 +6,9 @@ PyYAML reads YAML 1.1: `=` and `<<` are tags of their own there, `yes` is true, 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -28,9 +29,22 @@ def _loader() -> Any:
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
+    def number(construct: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        return lambda loader, node: str(node.value) if _is_too_large(str(node.value)) else construct(loader, node)
+
     for tag, pattern, first in _RESOLVED:
         Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
+    Loader.add_constructor("tag:yaml.org,2002:int", number(yaml.SafeLoader.construct_yaml_int))
+    Loader.add_constructor("tag:yaml.org,2002:float", number(yaml.SafeLoader.construct_yaml_float))
     return Loader
+
+
+def _is_too_large(text: str) -> bool:
+    """Return whether Go cannot hold a number, so that kustomize takes it for a text: above a float64, or 64 bits unless decimal."""
+    plain = text.replace("_", "").lstrip("+-")
+    if re.match(r"0[xob]", plain):
+        return len(plain) < 3 or (len(plain) > 18 and int(plain, 0) >= 1 << 64)
+    return plain[-1:].isdigit() and math.isinf(float(plain))
 
 
 def integer(text: str) -> int | None:

@@ -55,7 +55,7 @@ _JOB: Final = {"runLauncherAsWorker": _BOOL, "sshAuthMountPath": _TEXT, "runPoli
 _RUN_POLICY: Final = {
     "ttlSecondsAfterFinished": _INT, "activeDeadlineSeconds": _INT, "backoffLimit": _INT, "suspend": _BOOL, "schedulingPolicy": _MAP,
 }  # fmt: skip
-_METADATA: Final = {"labels": _TEXT_MAP, "annotations": _TEXT_MAP}
+_METADATA: Final = {"name": _TEXT, "namespace": _TEXT, "labels": _TEXT_MAP, "annotations": _TEXT_MAP}
 _MOUNT: Final = {"readOnly": _BOOL, "mountPath": _TEXT, "subPath": _TEXT, "name": _TEXT}
 _PORT: Final = {"containerPort": _INT, "hostPort": _INT, "name": _TEXT}
 _TOLERATION: Final = {"key": _TEXT, "value": _TEXT, "operator": _TEXT, "effect": _TEXT, "tolerationSeconds": _INT}

@@ -11,6 +11,7 @@ from mlops_launch.core.rules import (
     comments,
     devices,
     env,
+    env_limits,
     field_types,
     fields,
     images,
@@ -47,7 +48,7 @@ from mlops_launch.core.rules.silence import accept, read_silences
 
 TOPICS: Final = {
     "YAML and kustomize": (syntax, kustomize_types, patches, notation, fields, field_types, workloads),
-    "mlops.env": (env, shell, keys),
+    "mlops.env": (env, env_limits, shell, keys),
     "Folders and volumes": (paths, mounts),
     "Users": (users,),
     "Counts and resources": (resources, devices, mpijob_counts, mpi_copies),
@@ -112,7 +113,7 @@ _PLACES: Final = {
 def _block(title: str, example: Example) -> Iterator[str]:
     patch = f"`{_PATCHES[example.overlay]}`"
     place, language = _PLACES.get(example.file, (f"`{example.file}`", "python") if example.file.endswith(".py") else (patch, "yaml"))
-    text = example.text.replace("\ufeff", "<U+FEFF>").replace("\r", "<CR>")
+    text = example.text.replace("\ufeff", "<U+FEFF>").replace("\r", "<CR>").replace("\0", "<NUL>")
     if len(text) > _LONGEST_EXAMPLE:
         text = f"{text[:40]}… ({len(text):,} characters)"
     yield from ("", f"{title}, in {place}:", "", f"```{language}", text, "```")

@@ -11,12 +11,12 @@ from mlops_launch.core.path import Named
 from mlops_launch.core.rules.base import Problem, Subject
 from mlops_launch.core.rules.example import in_container
 from mlops_launch.core.rules.rule import ERROR, rule
-from mlops_launch.core.workload.model import Role, mapping
+from mlops_launch.core.workload.model import Role, mapping, mappings
 
 
 def resources_of(role: Role) -> Iterator[tuple[str, str, str, Any]]:
-    """Yield container, `limits` or `requests`, resource and its value."""
-    for container in role.containers:
+    """Yield container, `limits` or `requests`, resource and its value; of init containers too."""
+    for container in [*role.containers, *mappings(role.pod.get("initContainers"))]:
         for part in ("limits", "requests"):
             for resource, value in mapping(mapping(container.get("resources")).get(part)).items():
                 yield str(container.get("name")), part, str(resource), value

@@ -155,7 +155,7 @@ def shape(manifest: KubernetesObject, config_maps: Mapping[str, Mapping[str, str
     """Return a workload's manifest or object as a shape, whatever it lacks."""
     metadata = manifest["metadata"]
     return Workload(
-        kind=manifest["kind"], name=metadata["name"], namespace=metadata.get("namespace"), roles=kind_of(manifest).roles(manifest),
+        kind=manifest["kind"], name=str(metadata["name"]), namespace=metadata.get("namespace"), roles=kind_of(manifest).roles(manifest),
         config_maps=config_maps or {}, manifest=manifest,
     )  # fmt: skip
 
