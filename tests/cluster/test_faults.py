@@ -40,9 +40,10 @@ IN_CI: Final = os.environ.get("HYPOTHESIS_PROFILE") == "ci"
 SCHEDULES: Final = int(os.environ.get("MLOPS_SCHEDULES", 2000 if IN_CI else 200))
 # The end of a retried pod was timed from the end of the try before it, so that its log was not waited for (three of them);
 # a late watch showed the end of a worker, not the start of the launcher;
-# a torn last line was ended twice when nothing could be read of the next try.
+# a torn last line was ended twice when nothing could be read of the next try;
+# an answer was closed while it was asked whose log it is (the last one).
 # In the first of them a launcher that was killed for memory was tried again, and the kill was taken for the second one's end.
-ONCE_FAILED: Final = (28919, 679497, 25214083, 651854684014074368, 9201920448702202053)
+ONCE_FAILED: Final = (28919, 679497, 25214083, 651854684014074368, 9201920448702202053, 1958967690215041402)
 PARTS: Final = 24  # of them, so that processes can share the work evenly
 MEMORY: Final = Path("/dev/shm")
 MOST_STARTS: Final = 12  # of containers that train, in a run

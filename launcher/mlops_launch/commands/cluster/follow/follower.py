@@ -112,8 +112,10 @@ class Follower:
                 ends = ends + 1 if read and self._log.synced else 0
             if state in (ENDED, REPLACED):
                 last_try = min(last_try, self._host.monotonic() + LAST_TRIES_S)
-                empty = empty + 1 if read and self._log.empty else 0
-                if read and ends or empty == EMPTY or self._host.monotonic() > last_try:
+                # An answer that is looked at twice lies there for a second: somebody may have closed it before its first line was read.
+                nothing = self._log.empty or self._container.restarts and self._log.first is None
+                empty = empty + 1 if read and nothing else 0
+                if read and ends and not nothing or empty == EMPTY or self._host.monotonic() > last_try:
                     break
             pause = 0.1 if self._log.last != before else min(2 * pause, LONGEST_PAUSE_S)
             if self._log.unsure == unsure and not (ends and self._look() != RUNNING):
