@@ -83,7 +83,8 @@ def test_an_error_is_a_line_a_blank_line_and_a_hint(call: Call) -> None:
         2,
         "",
         "Error: no kustomization.yaml in: quickstart\n\n"
-        "hint: did you mean `quickstart/k8s/mlops/multi-node` or `quickstart/k8s/mlops/single-node`?\n",
+        "hint: did you mean `quickstart/k8s/mlops/all-reduce` or `quickstart/k8s/mlops/multi-node` or "
+        "`quickstart/k8s/mlops/single-node`?\n",
     )
 
 
@@ -92,7 +93,10 @@ def test_an_error_is_a_line_a_blank_line_and_a_hint(call: Call) -> None:
     [
         ("quickstart/k8s/mlops/multinode", "did you mean `quickstart/k8s/mlops/multi-node`?"),
         ("quickstart/k8s/mlops/multi-node/mlops.env", "give its folder: quickstart/k8s/mlops/multi-node"),
-        (".", "did you mean `quickstart/k8s/mlops/multi-node` or `quickstart/k8s/mlops/single-node`?"),
+        (
+            ".",
+            "did you mean `quickstart/k8s/mlops/all-reduce` or `quickstart/k8s/mlops/multi-node` or `quickstart/k8s/mlops/single-node`?",
+        ),
         ("quickstart/k8s", "give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node"),
         ("no/such/folder", "give the folder of an overlay, for instance quickstart/k8s/mlops/multi-node"),
     ],

@@ -274,7 +274,8 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(call: Call) -> None:
             ["--gpus", "1"],
             2,
             "Error: no kustomization.yaml in: quickstart\n\n"
-            "hint: did you mean `quickstart/k8s/mlops/multi-node` or `quickstart/k8s/mlops/single-node`?\n",
+            "hint: did you mean `quickstart/k8s/mlops/all-reduce` or `quickstart/k8s/mlops/multi-node` or "
+            "`quickstart/k8s/mlops/single-node`?\n",
         ),
         (
             MULTI_NODE,
