@@ -136,7 +136,7 @@ def test_a_vendor_of_one_s_own_is_right(name: str) -> None:
     assert findings("single-node", change=lambda objects: container(objects)["resources"]["limits"].update({name: 1})) == []
 
 
-@pytest.mark.parametrize("resource", ["gpu", "gpus", "nvidia", "mem", "CPU", "Memory", "storage"])
+@pytest.mark.parametrize("resource", ["gpu", "gpus", "nvidia", "mem", "CPU", "Memory", "storage", "nvidia/gpu", "intel.com/gpu"])
 def test_a_resource_without_a_vendor_is_named(resource: str) -> None:
     found = findings("single-node", change=lambda objects: container(objects)["resources"]["limits"].update({resource: 1}))
     assert [finding.rule for finding in found] == ["device-name"]
@@ -158,11 +158,15 @@ def test_a_reference_is_unresolved_exactly_when_nothing_above_has_it(names: list
     assert {finding.message.rpartition(": ")[2] for finding in found} == left
 
 
-@pytest.mark.parametrize("value", ["$HOME/x", "${USER}", "/o/$(date)", "`id -u`", "~/data", "~", "%USERPROFILE%", "${A:-b}"])
+@pytest.mark.parametrize(
+    "value", ["$HOME/x", "${USER}", "/o/$(date)", "`id -u`", "~/data", "~", "%USERPROFILE%", "${A:-b}", "/o/{{ .Release.Name }}", "%(run)s"]
+)
 def test_words_of_a_shell(value: str) -> None:
     assert is_shell(value)
 
 
-@pytest.mark.parametrize("value", ["", "a$", "5$", "$5", "100%", "a~b", "50% of 20%", "--x=$ORIGIN/lib", "a$$b", "`", "C:\\x"])
+@pytest.mark.parametrize(
+    "value", ["", "a$", "5$", "$5", "100%", "a~b", "50% of 20%", "--x=$ORIGIN/lib", "a$$b", "`", "C:\\x", "{a}", "{ {b} }"]
+)
 def test_no_words_of_a_shell(value: str) -> None:
     assert not is_shell(value)

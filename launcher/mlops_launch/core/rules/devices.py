@@ -22,6 +22,11 @@ KNOWN_DEVICES = (
     "aws.amazon.com/neuron", "aws.amazon.com/neuroncore", "google.com/tpu", "huawei.com/Ascend910", "rdma/hca", "rdma/ib",
     "vpc.amazonaws.com/efa", "cloud-tpus.google.com/v2", "cloud-tpus.google.com/v3",
 )  # fmt: skip
+# Names of old documentation, and a node selector's or a driver's in the place of a device's.
+_NO_DEVICES = {
+    "alpha.kubernetes.io/nvidia-gpu": "nvidia.com/gpu", "nvidia/gpu": "nvidia.com/gpu", "amd/gpu": "amd.com/gpu",
+    "intel.com/gpu": "gpu.intel.com/i915", "nvidia.com/gpu.count": "nvidia.com/gpu", "nvidia.com/gpu.present": "nvidia.com/gpu",
+}  # fmt: skip
 _MIB = Decimal(1024) ** 2
 # TensorFlow, or mpirun and Python, need more before the first line.
 _LEAST_FOR_TRAINING = 32 * _MIB
@@ -51,7 +56,7 @@ _MOST_CORES = 1024
 def _device_name(subject: Subject) -> Iterator[Problem]:
     for role in subject.roles:
         for container, part, resource, _ in resources_of(role):
-            near = did_you_mean(resource, KNOWN_DEVICES if "/" in resource else _NATIVE)
+            near = _NO_DEVICES.get(resource) or did_you_mean(resource, KNOWN_DEVICES if "/" in resource else _NATIVE)
             is_native = resource in _NATIVE or _HUGE_PAGES.fullmatch(resource) is not None
             if is_native or ("/" in resource and not _is_slip(resource)):
                 continue
@@ -65,7 +70,7 @@ def _device_name(subject: Subject) -> Iterator[Problem]:
 
 def _is_slip(resource: str) -> bool:
     """Return whether a device's name is a known one but for a letter or its case; a vendor may have further names."""
-    return resource not in KNOWN_DEVICES and any(_differs_by_a_slip(resource, known) for known in KNOWN_DEVICES)
+    return resource in _NO_DEVICES or resource not in KNOWN_DEVICES and any(_differs_by_a_slip(resource, known) for known in KNOWN_DEVICES)
 
 
 def _differs_by_a_slip(one: str, other: str) -> bool:

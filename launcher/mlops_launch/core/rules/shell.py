@@ -12,11 +12,15 @@ from mlops_launch.core.rules.example import in_env
 from mlops_launch.core.rules.rule import ERROR, rule
 
 # `$ORIGIN`, `$LIB` and `$PLATFORM` are the dynamic linker's.
-_SHELL = re.compile(r"\$\{[^}]*\}|\$\([^)]*\)|`[^`]+`|\$(?!ORIGIN\b|LIB\b|PLATFORM\b)[A-Za-z_][A-Za-z0-9_]+|^~(?=/|$)|%[A-Z_][A-Z0-9_]*%")
+_SHELL = re.compile(
+    r"\$\{[^}]*\}|\$\([^)]*\)|`[^`]+`|\$(?!ORIGIN\b|LIB\b|PLATFORM\b)[A-Za-z_][A-Za-z0-9_]+|^~(?=/|$)|%[A-Z_][A-Z0-9_]*%"
+    # Words of templates: Helm's, Jinja's, Python's.
+    r"|\{\{.*?\}\}|%\([A-Za-z_]+\)s"
+)
 
 
 def is_shell(value: str) -> bool:
-    """Return whether a shell would expand a part of the value."""
+    """Return whether a shell or a template would expand a part of the value."""
     return _SHELL.search(value) is not None
 
 
@@ -25,8 +29,9 @@ def is_shell(value: str) -> bool:
     ERROR,
     "A value of mlops.env has words of a shell",
     why=(
-        "No shell reads mlops.env: `$NAME`, `${NAME}`, `$(command)`, backticks and `~` stay as they are, and the job writes to a folder of "
-        'that very name. Write the value out, or let a script fill it in by `mlops-launch set OVERLAY KEY="$VALUE"`.'
+        "No shell and no template reads mlops.env: `$NAME`, `${NAME}`, `$(command)`, backticks, `~` and `{{ NAME }}` stay as they are, and "
+        "the job writes to a folder of that very name. Write the value out, or let a script fill it in by "
+        '`mlops-launch set OVERLAY KEY="$VALUE"`.'
     ),
     wrong=in_env("OUTPUT_DIR=/outputs/${USER}/run-$(date +%F)"),
     right=in_env("OUTPUT_DIR=/outputs/alice/run-2026-01-31"),
