@@ -136,6 +136,16 @@ def test_kinds_that_may_not_be_listed_are_named(call: Call, world: World, folder
     assert (ended.exit_code, "Secret" in ended.stderr) == (0, True)
 
 
+def test_a_kind_that_rights_given_earlier_do_not_know_hides_no_other(call: Call, world: World, folder: Path) -> None:
+    call("run", SINGLE)
+    world.api.denied.add(("list", "mpijobs"))
+    assert POD in call("ls", "-A").stdout
+    assert status(call, POD)["state"] == "succeeded"
+    assert call("delete", POD, "-n", "team").exit_code == 0
+    ended = call("ls", "-A")
+    assert (ended.exit_code, 'cannot list resource "mpijobs"' in ended.stderr) == (1, True)
+
+
 def test_old_jobs_are_collected(call: Call, world: World, folder: Path) -> None:
     call("run", MULTI)
     call("run", SINGLE)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mlops_launch.clients.cluster import Cluster, Json
+from mlops_launch.clients.refusals import ApiError
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.objects import Object
 from mlops_launch.core.kube.ownership import OURS, PART_OF
@@ -16,6 +17,7 @@ from mlops_launch.core.workload.model import Workload
 from mlops_launch.errors import LauncherError
 
 OURS_ONLY: Final = f"{PART_OF}={OURS}"
+FORBIDDEN: Final = 403
 NODE_AFTER_S: Final = 20.0  # of waiting, until the node of a placed pod is looked at
 
 
@@ -33,18 +35,29 @@ def is_installed(cluster: Cluster, kind: Kind) -> bool:
 def workloads(cluster: Cluster, namespace: str | None) -> list[Json]:
     """Return the workloads of ours, of all kinds, in a namespace or, for None, in all.
 
+    A kind that this user may not list is left out where there are others: rights that were given before the launcher knew the kind.
+
     Raises:
         LauncherError: they cannot be listed.
     """
     found: list[Json] = []
+    refused: ApiError | None = None
     for kind in kinds.KINDS:
         if not is_installed(cluster, kind):
             continue
         # What the controller of another kind has created, with its template's labels, is part of that workload.
         parts = [f"!{other.pod_label}" for other in kinds.KINDS if other is not kind and other.pod_label is not None]
-        items = cluster.list(listing(cluster, kind.api_version, kind.name, namespace), labelSelector=",".join([OURS_ONLY, *parts]))
+        try:
+            items = cluster.list(listing(cluster, kind.api_version, kind.name, namespace), labelSelector=",".join([OURS_ONLY, *parts]))
+        except ApiError as error:
+            if error.status != FORBIDDEN:
+                raise
+            refused = refused or error
+            continue
         # The items of a list carry neither kind nor version.
         found += ({**item, "apiVersion": kind.api_version, "kind": kind.name} for item in items)
+    if refused is not None and not found:
+        raise refused
     return found
 
 
