@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ _KINDS: Final = ("train", "evaluation")
 LONGEST_FIRST: Final = 1024
 
 LARGEST_WHOLE: Final = 2**63
+LARGEST: Final = (2 - 2**-23) * 2.0**127  # of a scalar, which is a float32
 
 Point = tuple[str, int]  # a tag and a step
 
@@ -62,7 +64,7 @@ class Summaries:
         with _told():
             with self._writer.as_default():
                 for name, value in _figures(figures).items():
-                    tf.summary.scalar(f"{kind}/{name}", value, step=step)
+                    tf.summary.scalar(f"{kind}/{name}", math.copysign(math.inf, value) if abs(value) > LARGEST else value, step=step)
             self._writer.flush()
 
     def close(self) -> None:

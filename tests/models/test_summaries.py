@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from common.data.records import frame
@@ -107,6 +108,9 @@ LINE = st.dictionaries(st.text(st.characters(), max_size=3), JSON | st.text(st.c
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=LINE, kind=st.text(st.characters(), max_size=3) | st.just("train"), step=st.integers(0, 2**63 - 1))
+@example(line={"figure": 3.5e38}, kind="train", step=3)  # of no float32
+@example(line={"figure": -math.inf}, kind="train", step=3)
+@example(line={"figure": math.nan}, kind="train", step=3)
 def test_whatever_a_record_holds_the_others_are_there(tmp_path: Path, line: dict[str, Any], kind: str, step: int) -> None:
     for left in tmp_path.iterdir():
         left.unlink()
