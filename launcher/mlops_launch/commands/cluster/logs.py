@@ -19,7 +19,7 @@ from mlops_launch.commands.runs.console import Console
 from mlops_launch.commands.runs.streams import Output
 from mlops_launch.core.kube import objects as facts
 from mlops_launch.core.kube.objects import Object
-from mlops_launch.core.log.lines import LineReader
+from mlops_launch.core.log.lines import LineReader, headed
 from mlops_launch.core.log.pieces import Gap, Mark, Piece, gap_text
 from mlops_launch.core.workload import state
 from mlops_launch.core.workload.kinds import lookup, main_pods
@@ -138,7 +138,7 @@ def _several(cluster: Cluster, pods: list[Object], asked: Asked) -> None:
                 asked.console.warn(f"{gap_text(piece)}: pod {name}")
             case LauncherError():
                 asked.console.warn(f"the log of pod {name} cannot be read: {piece.message}")
-        asked.out.write(b"".join(f"{name + ':':<{width + 1}} ".encode() + line + b"\n" for line in lines))
+        asked.out.write(headed(f"{name + ':':<{width + 1}} ".encode(), lines))
         asked.out.flush()
 
 

@@ -137,7 +137,7 @@ def follow_log(run: ArchivedRun, host: Host, follow: bool, tail: int | None = No
         raise LauncherError(f"the run has no log: {run.log}", "it ended before its command was started") from error
     with file:
         if tail is not None:
-            file.seek(_last_lines(file, tail))
+            file.seek(last_lines(file, tail))
         while True:
             # The state first: what is written before the end is then read for sure.
             ended = not follow or look(run, host).state != "running"
@@ -148,7 +148,7 @@ def follow_log(run: ArchivedRun, host: Host, follow: bool, tail: int | None = No
             host.sleep(POLL_S)
 
 
-def _last_lines(file: FileIO, count: int) -> int:
+def last_lines(file: FileIO, count: int) -> int:
     """Return where the last `count` lines begin; what has no line feed at its end is one too."""
     begin = end = file.seek(0, os.SEEK_END)
     if count == 0 or end == 0:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlops_launch.commands.runs.archive import PODS, ArchivedRun
+from mlops_launch.commands.runs.listing import CHUNK, last_lines
+from mlops_launch.core.log.lines import LineReader, headed
 from mlops_launch.errors import LauncherError
 
 
 def pod_logs(run: ArchivedRun, role: str, index: int | None, tail: int | None) -> Iterator[bytes]:
-    """Return the logs of the pods of a role, one after the other; of several, each line has its pod's name in front.
+    """Return the logs of the pods of a role in chunks, one after the other; of several, each line has its pod's name in front.
 
     Args:
         run: in the archive.
@@ -33,9 +35,16 @@ def pod_logs(run: ArchivedRun, role: str, index: int | None, tail: int | None) -
             f"there are: {', '.join(logs) or 'none'}; without `--role` it is the run's own",
         )
     width = max(map(len, found)) + 1
-    return (_lines(path, f"{pod + ':':<{width}} ".encode() if len(found) > 1 else b"", tail) for pod, path in found.items())
+    heads = [f"{pod + ':':<{width}} ".encode() if len(found) > 1 else b"" for pod in found]
+    return (chunk for path, head in zip(found.values(), heads, strict=True) for chunk in _chunks(path, head, tail))
 
 
-def _lines(path: Path, head: bytes, tail: int | None) -> bytes:
-    lines = path.read_bytes().splitlines(keepends=True)
-    return b"".join(head + line for line in (lines if tail is None else lines[len(lines) - min(tail, len(lines)) :]))
+def _chunks(path: Path, head: bytes, tail: int | None) -> Iterator[bytes]:
+    reader = LineReader(wait=True)
+    with path.open("rb", buffering=0) as file:
+        if tail is not None:
+            file.seek(last_lines(file, tail))
+        while chunk := file.read(CHUNK):
+            yield headed(head, reader.feed(chunk).parts) if head else chunk
+    if head:
+        yield headed(head, reader.end().parts)

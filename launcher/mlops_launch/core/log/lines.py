@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -134,6 +135,11 @@ class Metrics:
 def is_result(line: bytes) -> bool:
     """Return whether a line of the log is the result line."""
     return line.startswith(_RESULT_PREFIX) and len(line) <= HELD
+
+
+def headed(head: bytes, lines: Iterable[bytes]) -> bytes:
+    """Return lines, which come without their ends, each with `head` in front."""
+    return b"".join(head + line + b"\n" for line in lines)
 
 
 def results(lines: bytes) -> bytes:
